@@ -1,0 +1,228 @@
+/** The documents as types. validate() guarantees these shapes; src/validate/schema.ts is their source. */
+import type { Data, Loaded } from "../load/yaml.ts";
+
+export type When = { readonly [name: string]: Scalar | readonly Scalar[] };
+export type Scalar = string | number | boolean;
+
+export interface ProbeDoc {
+  readonly tcp?: string;
+  readonly http?: string;
+  readonly status?: string | number;
+  readonly contains?: string;
+  readonly run?: readonly Scalar[];
+  readonly script?: string;
+  readonly args?: readonly Scalar[];
+  readonly user?: string;
+  readonly env?: { readonly [name: string]: Scalar };
+  readonly stdin?: string;
+  readonly exit?: number;
+  readonly prints?: Scalar;
+  readonly file?: string;
+  readonly unit?: string;
+  readonly timeout?: string;
+}
+
+export interface NamedProbeDoc extends ProbeDoc {
+  readonly name: string;
+  readonly within?: string;
+  readonly hint?: string;
+  readonly when?: When;
+}
+
+export interface StepDoc {
+  readonly name: string;
+  readonly run?: readonly Scalar[];
+  readonly script?: string;
+  readonly args?: readonly Scalar[];
+  readonly user?: string;
+  readonly env?: { readonly [name: string]: Scalar };
+  readonly stdin?: string;
+  readonly within?: string;
+  readonly hint?: string;
+  readonly at?: "first";
+  readonly unless?: ProbeDoc;
+  readonly repeat?: "safe";
+  readonly when?: When;
+}
+
+export interface FileDoc {
+  readonly path: string;
+  readonly owner?: string;
+  readonly mode?: string;
+  readonly once?: boolean;
+  readonly template?: string;
+  readonly template_file?: string;
+  readonly source?: string;
+  readonly format?: "ini" | "oslo" | "env";
+  readonly base?: "package";
+  readonly when?: When;
+}
+
+export interface ArchiveDoc {
+  readonly name: string;
+  readonly uri: string;
+  readonly suite: string;
+  readonly components: readonly string[];
+  readonly keyring?: { readonly package?: string; readonly source?: string };
+  readonly when?: When;
+}
+
+export interface UnitDoc {
+  readonly unit: string;
+  readonly validate?: ProbeDoc;
+  readonly drop_in?: { readonly [section: string]: { readonly [key: string]: Scalar | readonly Scalar[] } };
+  readonly within?: string;
+  readonly when?: When;
+}
+
+/** What components, profiles, the site and nodes may all carry. */
+export interface Nouns {
+  readonly archives?: readonly ArchiveDoc[];
+  readonly debconf?: readonly {
+    readonly package: string;
+    readonly question: string;
+    readonly type: string;
+    readonly value: Scalar;
+    readonly when?: When;
+  }[];
+  readonly packages?: readonly (string | { readonly name: string; readonly when?: When })[];
+  readonly directories?: readonly {
+    readonly path: string;
+    readonly owner?: string;
+    readonly mode?: string;
+    readonly when?: When;
+  }[];
+  readonly ports?: readonly { readonly port: number | string; readonly protocol?: "tcp" | "udp"; readonly when?: When }[];
+  readonly files?: readonly FileDoc[];
+  readonly settings?: readonly { readonly file: string; readonly set: { readonly [key: string]: Data }; readonly when?: When }[];
+  readonly units?: readonly UnitDoc[];
+  readonly before_start?: readonly StepDoc[];
+  readonly after_start?: readonly StepDoc[];
+  readonly ready?: readonly NamedProbeDoc[];
+  readonly checks?: readonly NamedProbeDoc[];
+  readonly needs?: { readonly [alias: string]: NeedDoc };
+}
+
+export interface NeedDoc {
+  readonly use: string;
+  readonly with?: { readonly [param: string]: Data };
+  readonly when?: When;
+  readonly wait?: boolean;
+  readonly optional?: boolean;
+}
+
+export type OptionType = "string" | "identifier" | "integer" | "boolean" | "list" | "map";
+
+export interface OptionDoc {
+  readonly type: OptionType;
+  readonly default?: Data;
+  readonly enum?: readonly Data[];
+  readonly help?: string;
+}
+
+export interface ParamDoc {
+  readonly type: "string" | "identifier" | "integer" | "boolean" | "list" | "secret";
+  readonly default?: Data;
+  readonly of?: string;
+}
+
+export interface ResourceDoc {
+  readonly key?: string;
+  readonly params?: { readonly [name: string]: ParamDoc };
+  readonly steps?: readonly StepDoc[];
+  readonly ready?: ProbeDoc;
+  readonly gives?: { readonly [name: string]: Scalar | { readonly [key: string]: Scalar } };
+  readonly when?: When;
+}
+
+export interface ComponentDoc extends Nouns {
+  readonly component: string;
+  readonly summary: string;
+  readonly requires?: readonly (string | { readonly use: string; readonly when?: When })[];
+  readonly after?: readonly string[];
+  readonly options?: { readonly [name: string]: OptionDoc };
+  readonly secrets?: { readonly [name: string]: { readonly kind: "password" | "fernet" | "token" } };
+  readonly names?: { readonly [word: string]: string | { readonly [target: string]: string } };
+  readonly front?: boolean;
+  readonly resources?: { readonly [name: string]: ResourceDoc };
+}
+
+export type OptionValues = { readonly [component: string]: { readonly [option: string]: Data } };
+
+export interface ProfileDoc extends Nouns {
+  readonly profile: string;
+  readonly summary?: string;
+  readonly extends?: string;
+  readonly components?: readonly (string | { readonly use: string; readonly with?: { readonly [option: string]: Data } })[];
+  readonly options?: OptionValues;
+  readonly cloud_config?: { readonly [key: string]: Data };
+}
+
+export interface NetworkDoc {
+  readonly cidr: string;
+  readonly gateway?: string;
+  readonly nameservers?: readonly string[];
+  readonly search?: readonly string[];
+  readonly routes?: readonly { readonly to: string; readonly via: string }[];
+  readonly mtu?: number;
+}
+
+export interface InterfaceDoc {
+  readonly mac?: string;
+  readonly address?: string;
+  readonly name?: string;
+  readonly mtu?: number;
+}
+
+export interface NodeDoc extends Nouns {
+  readonly profile: string;
+  readonly target?: string;
+  readonly generation?: number;
+  readonly size?: { readonly cpus?: number; readonly memory?: string; readonly disk?: string };
+  readonly interfaces?: { readonly [network: string]: InterfaceDoc };
+  readonly options?: OptionValues;
+  readonly cloud_config?: { readonly [key: string]: Data };
+}
+
+export interface UserDoc {
+  readonly name: string;
+  readonly ssh_authorized_keys?: readonly string[];
+  readonly password?: boolean;
+  readonly sudo?: boolean;
+}
+
+export interface SiteDoc extends Nouns {
+  readonly site: string;
+  readonly target: string;
+  readonly domain?: string;
+  readonly front?: { readonly name: string; readonly address: string };
+  readonly networks: { readonly [name: string]: NetworkDoc };
+  readonly access?: { readonly users?: readonly UserDoc[] };
+  readonly apt?: { readonly proxy?: string | null; readonly mirrors?: { readonly primary?: string; readonly security?: string } };
+  readonly hosts?: "auto" | "all" | "peers";
+  readonly first_boot?: { readonly wait_for_nodes?: string };
+  readonly secrets?: { readonly [name: string]: SecretSource };
+  readonly nodes: { readonly [name: string]: NodeDoc };
+  readonly options?: OptionValues;
+  readonly cloud_config?: { readonly [key: string]: Data };
+}
+
+export interface SecretSource {
+  readonly env?: string;
+  readonly file?: string;
+  readonly command?: readonly string[];
+}
+
+export interface TargetDoc {
+  readonly target: string;
+  readonly family: "ubuntu" | "debian";
+  readonly version: string;
+  readonly codename: string;
+  readonly arch?: string;
+}
+
+/** A document with its positions. */
+export interface Doc<T> {
+  readonly doc: T;
+  readonly loaded: Loaded;
+}

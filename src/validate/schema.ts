@@ -1,0 +1,314 @@
+/**
+ * The shapes of what people write, as JSON Schema. schemas/*.json are written from here for editors. Unions are
+ * written as lists of types and never as oneOf, so that a mistake is reported where it stands.
+ */
+export type Schema = { readonly [key: string]: unknown };
+
+const string: Schema = { type: "string", minLength: 1 };
+const text: Schema = { type: "string" };
+/** A scalar that may be a template: what it renders to is typed later. */
+const scalar: Schema = { type: ["string", "number", "boolean"] };
+const boolean: Schema = { type: "boolean" };
+const duration: Schema = { type: "string", pattern: "^\\d{1,6}(s|m|h)$", description: 'a duration such as "30s", "5m", "2h"' };
+const mode: Schema = { type: "string", pattern: "^0[0-7]{3}$", description: 'a mode in quotes such as "0644"' };
+const owner: Schema = { type: "string", pattern: "^[a-z_][a-z0-9_-]*:[a-z_][a-z0-9_-]*$", description: '"user:group"' };
+const absolute: Schema = { type: "string", pattern: "^(/|\\{\\{)", description: "an absolute path" };
+const word: Schema = { type: "string", pattern: "^[a-z][a-z0-9-]*$", description: "lower-case letters, digits and dashes" };
+
+const object = (properties: Record<string, Schema>, required: string[] = [], more: Schema = {}): Schema => ({
+  type: "object",
+  properties,
+  required,
+  additionalProperties: false,
+  ...more,
+});
+const list = (items: Schema): Schema => ({ type: "array", items });
+const map = (values: Schema, names?: Schema): Schema => ({
+  type: "object",
+  additionalProperties: values,
+  ...(names === undefined ? {} : { propertyNames: names }),
+});
+
+const when: Schema = {
+  type: "object",
+  additionalProperties: { type: ["string", "number", "boolean", "array"], items: { type: ["string", "number", "boolean"] } },
+  minProperties: 1,
+};
+const environment: Schema = map(scalar);
+
+const probeProperties: Record<string, Schema> = {
+  tcp: string,
+  http: string,
+  status: { type: ["string", "integer"] },
+  contains: text,
+  run: { type: "array", items: scalar, minItems: 1 },
+  script: string,
+  args: list(scalar),
+  user: string,
+  env: environment,
+  stdin: text,
+  exit: { type: "integer", minimum: 0, maximum: 255 },
+  prints: scalar,
+  file: string,
+  unit: string,
+  timeout: duration,
+};
+const probe: Schema = object(probeProperties);
+
+const step: Schema = object(
+  {
+    name: string,
+    run: { type: "array", items: scalar, minItems: 1 },
+    script: string,
+    args: list(scalar),
+    user: string,
+    env: environment,
+    stdin: text,
+    within: duration,
+    hint: string,
+    at: { enum: ["first"] },
+    unless: probe,
+    repeat: { enum: ["safe"] },
+    when,
+  },
+  ["name"],
+);
+
+const namedProbe: Schema = object({ name: string, ...probeProperties, within: duration, hint: string, when }, ["name"]);
+
+const param: Schema = object(
+  { type: { enum: ["string", "identifier", "integer", "boolean", "list", "secret"] }, default: {}, of: string, help: string },
+  ["type"],
+);
+
+const option: Schema = object(
+  {
+    type: { enum: ["string", "identifier", "integer", "boolean", "list", "map"] },
+    default: {},
+    enum: { type: "array", minItems: 1 },
+    help: string,
+  },
+  ["type"],
+);
+
+const givesValue: Schema = { type: ["string", "number", "boolean", "object"], additionalProperties: scalar };
+
+/** The nouns that components, profiles, the site and nodes may all carry. */
+export const nouns: Record<string, Schema> = {
+  archives: list(
+    object(
+      {
+        name: word,
+        uri: string,
+        suite: string,
+        components: list(string),
+        keyring: object({ package: string, source: string }),
+        when,
+      },
+      ["name", "uri", "suite", "components"],
+    ),
+  ),
+  debconf: list(
+    object({ package: string, question: string, type: string, value: scalar, when }, ["package", "question", "type", "value"]),
+  ),
+  packages: list({
+    type: ["string", "object"],
+    minLength: 1,
+    properties: { name: string, when },
+    required: ["name"],
+    additionalProperties: false,
+  }),
+  directories: list(object({ path: absolute, owner, mode, when }, ["path"])),
+  ports: list(
+    object({ port: { type: ["integer", "string"] }, protocol: { enum: ["tcp", "udp"] }, when }, ["port"]),
+  ),
+  files: list(
+    object(
+      {
+        path: absolute,
+        owner,
+        mode,
+        once: boolean,
+        template: text,
+        template_file: string,
+        source: string,
+        format: { enum: ["ini", "oslo", "env"] },
+        base: { enum: ["package"] },
+        when,
+      },
+      ["path"],
+    ),
+  ),
+  settings: list(
+    object({ file: absolute, set: { type: "object" }, when }, ["file", "set"]),
+  ),
+  units: list(
+    object(
+      {
+        unit: string,
+        validate: probe,
+        drop_in: map(map({ type: ["string", "number", "boolean", "array"], items: scalar })),
+        within: duration,
+        when,
+      },
+      ["unit"],
+    ),
+  ),
+  before_start: list(step),
+  after_start: list(step),
+  ready: list(namedProbe),
+  checks: list(namedProbe),
+};
+
+const needs: Schema = map(
+  object({ use: string, with: map({}), when, wait: boolean, optional: boolean }, ["use"]),
+  { pattern: "^[a-z][a-z0-9_]*$" },
+);
+const names: Schema = map({ type: ["string", "object"], additionalProperties: string }, { pattern: "^[a-z][a-z0-9_]*$" });
+const secrets: Schema = map(object({ kind: { enum: ["password", "fernet", "token"] }, help: string }, ["kind"]), {
+  pattern: "^[a-z][a-z0-9_]*$",
+});
+
+export const component: Schema = object(
+  {
+    component: word,
+    summary: string,
+    requires: list({
+      type: ["string", "object"],
+      properties: { use: string, when },
+      required: ["use"],
+      additionalProperties: false,
+    }),
+    after: list(string),
+    options: map(option, { pattern: "^[a-z][a-z0-9_]*$" }),
+    secrets,
+    names,
+    front: boolean,
+    ...nouns,
+    resources: map(
+      object({ key: string, params: map(param, { pattern: "^[a-z][a-z0-9_]*$" }), steps: list(step), ready: probe, gives: map(givesValue), when }),
+      { pattern: "^[a-z][a-z0-9_]*$" },
+    ),
+    needs,
+  },
+  ["component", "summary"],
+);
+
+const optionValues: Schema = map(map({}));
+/** cloud-init keys that seedsmith does not write; which ones those are is checked by validate/site. */
+const cloudConfig: Schema = { type: "object" };
+const ownNouns: Record<string, Schema> = { ...nouns, needs, cloud_config: cloudConfig };
+
+export const profile: Schema = object(
+  {
+    profile: word,
+    summary: string,
+    extends: string,
+    components: list({
+      type: ["string", "object"],
+      properties: { use: string, with: map({}) },
+      required: ["use"],
+      additionalProperties: false,
+    }),
+    options: optionValues,
+    ...ownNouns,
+  },
+  ["profile"],
+);
+
+const address: Schema = { type: "string", description: "an IPv4 address" };
+
+export const site: Schema = object(
+  {
+    site: word,
+    target: string,
+    domain: string,
+    front: object({ name: string, address }, ["name", "address"]),
+    networks: map(
+      object(
+        {
+          cidr: { type: "string", description: "a network such as 10.0.0.0/24" },
+          gateway: address,
+          nameservers: list(address),
+          search: list(string),
+          routes: list(object({ to: string, via: address }, ["to", "via"])),
+          mtu: { type: "integer", minimum: 576, maximum: 9216 },
+        },
+        ["cidr"],
+      ),
+      { pattern: "^[a-z][a-z0-9]{0,14}$" },
+    ),
+    access: object({
+      users: list(
+        object(
+          {
+            name: { type: "string", pattern: "^[a-z_][a-z0-9_-]{0,31}$", description: "a Linux user name" },
+            ssh_authorized_keys: list(string),
+            password: boolean,
+            sudo: boolean,
+          },
+          ["name"],
+        ),
+      ),
+    }),
+    apt: object({
+      proxy: { type: ["string", "null"] },
+      mirrors: object({ primary: string, security: string }),
+    }),
+    hosts: { enum: ["auto", "all", "peers"] },
+    first_boot: object({ wait_for_nodes: duration }),
+    secrets: map(object({ env: string, file: string, command: { type: "array", items: string, minItems: 1 } })),
+    nodes: map(
+      object(
+        {
+          profile: string,
+          target: string,
+          generation: { type: "integer", minimum: 1 },
+          size: object({
+            cpus: { type: "integer", minimum: 1 },
+            memory: { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 8G" },
+            disk: { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 40G" },
+          }),
+          interfaces: map(
+            object(
+              {
+                mac: { type: "string", description: "a MAC address in quotes" },
+                address,
+                name: { type: "string", pattern: "^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$", description: "an interface name" },
+                mtu: { type: "integer", minimum: 576, maximum: 9216 },
+              },
+              [],
+            ),
+          ),
+          options: optionValues,
+          ...ownNouns,
+        },
+        ["profile"],
+      ),
+    ),
+    options: optionValues,
+    ...ownNouns,
+  },
+  ["site", "target", "networks", "nodes"],
+);
+
+export const target: Schema = object(
+  {
+    target: { type: "string", pattern: "^[a-z][a-z0-9.-]*$", description: "a target name" },
+    summary: string,
+    family: { enum: ["ubuntu", "debian"] },
+    version: string,
+    codename: string,
+    arch: string,
+    cloud_init: { type: "object" },
+    netplan: { type: ["string", "boolean"] },
+    renderer: string,
+    python: string,
+    facts: { type: "object" },
+  },
+  ["target", "family", "version", "codename"],
+);
+
+/** Every kind of document. */
+export const kinds = { component, profile, site, target } as const;
+export type Kind = keyof typeof kinds;

@@ -1,0 +1,146 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+import type { Problem, Problems } from "../core/problem.ts";
+import { suggest } from "../core/suggest.ts";
+import { type Loaded, type Path, positionOf } from "../load/yaml.ts";
+import { type Kind, kinds, type Schema } from "./schema.ts";
+
+const compiled = new Map<Kind, ValidateFunction>();
+
+function validator(kind: Kind): ValidateFunction {
+  let found = compiled.get(kind);
+  if (found === undefined) {
+    found = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, strictRequired: false }).compile(kinds[kind]);
+    compiled.set(kind, found);
+  }
+  return found;
+}
+
+/**
+ * Checks the shape of one document against the schema of its kind.
+ * @returns whether the shape is right; every mistake is added to `problems` with its place.
+ */
+export function validate(kind: Kind, doc: Loaded, problems: Problems): boolean {
+  const check = validator(kind);
+  if (check(doc.value)) return true;
+  const seen = new Set<string>();
+  for (const error of check.errors ?? []) {
+    const problem = describe(error, doc);
+    if (problem === null) continue;
+    const key = `${problem.at?.line}:${problem.at?.column}:${problem.message}`;
+    if (!seen.has(key)) problems.add(problem);
+    seen.add(key);
+  }
+  return false;
+}
+
+function describe(error: ErrorObject, doc: Loaded): Problem | null {
+  const path = pointer(error.instancePath, doc);
+  const where = path.length === 0 ? "the file" : `"${path.at(-1)}"`;
+  const parent = error.parentSchema as Schema & { properties?: Record<string, unknown>; description?: string };
+  switch (error.keyword) {
+    case "additionalProperties": {
+      const key = (error.params as { additionalProperty: string }).additionalProperty;
+      return {
+        code: "unknown-key",
+        at: positionOf(doc, [...path, key], "key"),
+        message: `unknown key "${key}"`,
+        ...hint(suggest(key, Object.keys(parent.properties ?? {}))),
+      };
+    }
+    case "required": {
+      const key = (error.params as { missingProperty: string }).missingProperty;
+      return {
+        code: "missing-key",
+        at: positionOf(doc, path, path.length > 0 && typeof path.at(-1) === "string" ? "key" : "value"),
+        message: `${where} lacks the key "${key}"`,
+        hint: `add ${key}:`,
+      };
+    }
+    case "type": {
+      const wanted = [(error.params as { type: string | string[] }).type].flat().map(articled);
+      const found = typeName(error.data);
+      return {
+        code: "wrong-type",
+        at: positionOf(doc, path),
+        message: `${where} must be ${wanted.join(" or ")}, and is ${articled(found)}`,
+        ...hint(
+          wanted.includes("a string") && found !== "array" && found !== "object"
+            ? `write it in quotes${parent.description === undefined ? "" : `: ${parent.description}`}`
+            : parent.description,
+        ),
+      };
+    }
+    case "enum": {
+      const allowed = (error.params as { allowedValues: unknown[] }).allowedValues.map(String);
+      return {
+        code: "wrong-value",
+        at: positionOf(doc, path),
+        message: `${where} may not be "${String(error.data)}"`,
+        hint: suggest(String(error.data), allowed) ?? `one of: ${allowed.join(", ")}`,
+      };
+    }
+    case "propertyNames": {
+      const key = (error.params as { propertyName: string }).propertyName;
+      return {
+        code: "bad-name",
+        at: positionOf(doc, [...path, key], "key"),
+        message: `"${key}" is not a valid name here`,
+        hint: "use lower-case letters, digits and underscores, beginning with a letter",
+      };
+    }
+    case "pattern":
+      if (error.propertyName !== undefined) return null;
+      return {
+        code: "wrong-value",
+        at: positionOf(doc, path),
+        message: `${where} is not ${parent.description ?? `of the form ${(error.params as { pattern: string }).pattern}`}`,
+        hint: `it is ${JSON.stringify(error.data)}`,
+      };
+    case "minLength":
+    case "minItems":
+    case "minProperties":
+      return { code: "wrong-value", at: positionOf(doc, path), message: `${where} is empty`, hint: "fill it in or delete it" };
+    default:
+      return {
+        code: "wrong-value",
+        at: positionOf(doc, path),
+        message: `${where} ${error.message ?? "is not valid"}`,
+      };
+  }
+}
+
+function hint(text: string | undefined): { hint?: string } {
+  return text === undefined ? {} : { hint: text };
+}
+
+/** The path of a JSON pointer; a number is a list's index only where the document has a list. */
+function pointer(text: string, doc: Loaded): Path {
+  const path: (string | number)[] = [];
+  let value: unknown = doc.value;
+  for (const raw of text.split("/").slice(1)) {
+    const step = raw.replaceAll("~1", "/").replaceAll("~0", "~");
+    const next = Array.isArray(value) ? Number(step) : step;
+    path.push(next);
+    value = (value as Record<string | number, unknown> | null)?.[next];
+  }
+  return path;
+}
+
+function typeName(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  return typeof value === "number" && Number.isInteger(value) ? "integer" : typeof value;
+}
+
+function articled(type: string): string {
+  const words: Record<string, string> = {
+    array: "a list",
+    object: "a map",
+    string: "a string",
+    integer: "a whole number",
+    number: "a number",
+    boolean: "true or false",
+    null: "empty",
+  };
+  return words[type] ?? type;
+}
