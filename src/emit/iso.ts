@@ -79,8 +79,8 @@ type Entry = {
  * files are legal. Files are 0444 root:root, the directory is 0555. The level 1 names are made up: unique,
  * upper case, 8.3.
  *
- * Out: the image, a whole number of 2048-byte sectors: those of the files and 26 more, 27 when a file is empty,
- * and at most 32 for up to 24 files with the longest names.
+ * Out: the image, a whole number of 2048-byte sectors: those of the files and 26 more for a handful of files,
+ * one more when a file is empty, and at most 32 more for up to 29 files with the longest names.
  *
  * Throws RangeError for arguments that no image can hold; these are errors of the calling program.
  *

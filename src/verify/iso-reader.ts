@@ -129,6 +129,8 @@ class Reader {
     const plainNames = primaryFiles.map((record) => plainName(record.identifier));
     unique(plainNames, "primary");
     ordered(plainNames.map(plainSortKey), "primary");
+    for (const { offset, systemUse } of jolietRecords)
+      must(systemUse.length === 0, `the Joliet record at byte ${offset} has a system use area`);
     const jolietFiles = jolietRecords.slice(2);
     const jolietNames = jolietFiles.map((record) => ucs2(record.identifier, "a Joliet name"));
     unique(jolietNames, "Joliet");
