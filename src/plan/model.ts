@@ -1,0 +1,153 @@
+/**
+ * What each node must become. The centre of the program: no output format is known here, and everything says
+ * which line asked for it (`from`). Texts may have holes for secrets.
+ */
+import type { Position } from "../core/position.ts";
+import type { Filled } from "../core/text.ts";
+
+export type Probe = { readonly timeout: number } & (
+  | { readonly kind: "tcp"; readonly address: Filled }
+  | { readonly kind: "http"; readonly url: Filled; readonly status: string; readonly contains: Filled | null }
+  | {
+      readonly kind: "run";
+      readonly run: readonly Filled[];
+      readonly user: string | null;
+      readonly env: { readonly [name: string]: Filled };
+      readonly stdin: Filled | null;
+      readonly exit: number;
+      readonly prints: Filled | null;
+    }
+  | { readonly kind: "file"; readonly path: Filled; readonly contains: Filled | null }
+  | { readonly kind: "unit"; readonly unit: Filled }
+);
+
+/** Something that must come true: a wait for another node, a component's readiness, a check of the verdict. */
+export interface ProbeAction {
+  readonly kind: "wait" | "ready" | "check";
+  readonly id: string;
+  readonly name: string;
+  readonly probe: Probe;
+  /** Seconds. */
+  readonly within: number;
+  readonly hint: string | null;
+  /** The node that a wait is for. */
+  readonly for: string | null;
+  readonly from: Position;
+}
+
+export interface Step {
+  readonly kind: "step";
+  readonly id: string;
+  readonly name: string;
+  readonly run: readonly Filled[];
+  readonly user: string | null;
+  readonly env: { readonly [name: string]: Filled };
+  readonly stdin: Filled | null;
+  readonly within: number;
+  readonly hint: string | null;
+  readonly unless: Probe | null;
+  readonly repeatSafe: boolean;
+  readonly from: Position;
+}
+
+export interface Unit {
+  readonly kind: "unit";
+  readonly id: string;
+  readonly unit: string;
+  readonly validate: Probe | null;
+  readonly within: number;
+  readonly from: Position;
+}
+
+export type Action = ProbeAction | Step | Unit;
+
+export interface Block {
+  readonly id: string;
+  readonly title: string;
+  readonly actions: readonly Action[];
+}
+
+export interface Change {
+  readonly section: string;
+  readonly key: string;
+  readonly value: Filled | readonly Filled[] | null;
+  readonly from: Position;
+}
+
+export interface PlannedFile {
+  readonly path: string;
+  readonly owner: string;
+  readonly mode: string;
+  readonly once: boolean;
+  /** The whole content, with the place that each line came from; or changes to the packaged file. */
+  readonly content:
+    | { readonly kind: "whole"; readonly text: Filled; readonly lines: readonly Position[] }
+    | { readonly kind: "changes"; readonly format: "ini" | "oslo" | "env"; readonly changes: readonly Change[] };
+  readonly restarts: readonly string[];
+  readonly from: Position;
+}
+
+/** A script of a component, verbatim. */
+export interface Script {
+  readonly path: string;
+  readonly text: string;
+  readonly file: string;
+}
+
+export interface Interface {
+  readonly network: string;
+  readonly mac: string | null;
+  readonly name: string | null;
+  readonly address: string | null;
+  readonly prefix: number;
+  readonly gateway: string | null;
+  readonly nameservers: readonly string[];
+  readonly search: readonly string[];
+  readonly routes: readonly { readonly to: string; readonly via: string }[];
+  readonly mtu: number | null;
+  readonly from: Position;
+}
+
+export interface NodePlan {
+  readonly site: string;
+  readonly node: string;
+  readonly fqdn: string | null;
+  readonly profile: string;
+  readonly target: { readonly name: string; readonly family: string; readonly version: string; readonly codename: string };
+  readonly generation: number;
+  readonly address: string | null;
+  readonly size: { readonly cpus: number; readonly memory: string };
+  readonly from: Position;
+  readonly hosts: readonly { readonly address: string; readonly names: readonly string[]; readonly from: Position }[];
+  readonly users: readonly {
+    readonly name: string;
+    readonly keys: readonly string[];
+    readonly sudo: boolean;
+    /** The secret whose hash is the login password. */
+    readonly password: string | null;
+    readonly from: Position;
+  }[];
+  readonly interfaces: readonly Interface[];
+  readonly apt: {
+    readonly proxy: string | null;
+    readonly mirrors: { readonly primary: string | null; readonly security: string | null };
+    readonly archives: readonly {
+      readonly name: string;
+      readonly uri: Filled;
+      readonly suite: Filled;
+      readonly components: readonly string[];
+      readonly keyring: { readonly package: string } | { readonly text: string; readonly file: string } | null;
+      readonly from: Position;
+    }[];
+    readonly from: Position;
+  };
+  readonly debconf: readonly { readonly package: string; readonly question: string; readonly type: string; readonly value: Filled; readonly from: Position }[];
+  readonly packages: readonly { readonly name: string; readonly from: Position }[];
+  readonly directories: readonly { readonly path: string; readonly owner: string; readonly mode: string; readonly from: Position }[];
+  readonly files: readonly PlannedFile[];
+  readonly scripts: readonly Script[];
+  readonly ports: readonly { readonly port: number; readonly protocol: "tcp" | "udp"; readonly from: Position }[];
+  readonly blocks: readonly Block[];
+  readonly checks: readonly ProbeAction[];
+  readonly cloudConfig: readonly { readonly key: string; readonly value: unknown; readonly from: Position }[];
+}

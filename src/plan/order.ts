@@ -1,0 +1,141 @@
+/** One graph over (node, component or instance, phase), and the order in which each node works through its part. */
+import { longPosition, type Position } from "../core/position.ts";
+import type { Problems } from "../core/problem.ts";
+import { positionOf } from "../load/yaml.ts";
+import type { Node, Site } from "../resolve/model.ts";
+import type { Instance, Needs, Owner } from "./needs.ts";
+
+export interface Vertex {
+  readonly node: Node;
+  readonly owner: Owner;
+  readonly phase: "before" | "up" | "after" | "instance";
+  readonly instance: Instance | null;
+  /** What must be done first, and which line says so. */
+  readonly after: { readonly vertex: Vertex; readonly why: Position }[];
+  mark: 0 | 1 | 2;
+}
+
+/**
+ * Orders everything.
+ * @returns for each node its vertices in the order of execution. As every node follows the same global order and
+ * waits only for what is earlier in it, nodes that work through their parts one by one cannot deadlock.
+ */
+export function order(site: Site, ownersOf: (node: Node) => readonly Owner[], needs: Needs, problems: Problems): ReadonlyMap<Node, readonly Vertex[]> {
+  const phases = new Map<Node, Map<string, { before: Vertex; up: Vertex; after: Vertex }>>();
+  const vertex = (node: Node, owner: Owner, phase: Vertex["phase"], instance: Instance | null = null): Vertex => ({ node, owner, phase, instance, after: [], mark: 0 });
+  for (const node of site.nodes) {
+    const own = new Map<string, { before: Vertex; up: Vertex; after: Vertex }>();
+    phases.set(node, own);
+    for (const owner of ownersOf(node)) {
+      const set = { before: vertex(node, owner, "before"), up: vertex(node, owner, "up"), after: vertex(node, owner, "after") };
+      const why = positionOf(owner.loaded, owner.path);
+      set.up.after.push({ vertex: set.before, why });
+      set.after.after.push({ vertex: set.up, why });
+      own.set(owner.title, set);
+    }
+  }
+  const phaseOf = (node: Node, title: string) => phases.get(node)?.get(title);
+
+  // Instances are found by asking every node for its needs.
+  for (const node of site.nodes) for (const owner of ownersOf(node)) needs.of(node, owner);
+  const instances = new Map<Instance, Vertex>();
+  const byProvider = new Map<string, Vertex[]>();
+  for (const instance of needs.instances) {
+    const provider = phaseOf(instance.first, instance.provider.name);
+    if (provider === undefined) continue;
+    const made = vertex(instance.first, provider.after.owner, "instance", instance);
+    made.after.push({ vertex: provider.after, why: instance.from });
+    instances.set(instance, made);
+    const key = `${instance.first.name}\n${instance.provider.name}`;
+    const list = byProvider.get(key);
+    if (list === undefined) byProvider.set(key, [made]);
+    else list.push(made);
+  }
+
+  for (const node of site.nodes) {
+    let previousLayer: Vertex | null = null;
+    for (const owner of ownersOf(node)) {
+      const own = phaseOf(node, owner.title);
+      if (own === undefined) continue;
+      const { component } = owner;
+      if (component === null) {
+        // Layers come after all components, in their order.
+        for (const other of node.components) {
+          const done = phaseOf(node, other.name)?.after;
+          if (done !== undefined) own.before.after.push({ vertex: done, why: positionOf(owner.loaded, owner.path) });
+        }
+        if (previousLayer !== null) own.before.after.push({ vertex: previousLayer, why: positionOf(owner.loaded, owner.path) });
+        previousLayer = own.after;
+      } else {
+        for (const [index, item] of (component.doc.requires ?? []).entries()) {
+          const done = phaseOf(node, typeof item === "string" ? item : item.use)?.after;
+          if (done !== undefined) own.before.after.push({ vertex: done, why: positionOf(component.loaded, ["requires", index]) });
+        }
+        for (const [index, name] of (component.doc.after ?? []).entries()) {
+          const done = phaseOf(node, name)?.after;
+          if (done !== undefined) own.before.after.push({ vertex: done, why: positionOf(component.loaded, ["after", index]) });
+        }
+        const first = site.groups.get(component.name)?.[0];
+        if (first !== undefined && first !== node) {
+          for (const [phase, list] of [["before", component.doc.before_start], ["after", component.doc.after_start]] as const) {
+            const index = (list ?? []).findIndex((step) => step.at === "first");
+            const leader = phaseOf(first, component.name)?.[phase];
+            if (index >= 0 && leader !== undefined) own[phase].after.push({ vertex: leader, why: positionOf(component.loaded, [phase === "before" ? "before_start" : "after_start", index]) });
+          }
+        }
+      }
+      for (const need of needs.of(node, owner).values()) {
+        if (!need.wait || need.instance === null || need.instance.provider === component) continue;
+        const made = instances.get(need.instance);
+        if (made !== undefined) own.before.after.push({ vertex: made, why: need.from });
+        if (need.instance.resource.ready === undefined) {
+          for (const member of need.instance.members) {
+            const up = phaseOf(member, need.instance.provider.name)?.up;
+            if (up !== undefined) own.before.after.push({ vertex: up, why: need.from });
+          }
+        }
+      }
+    }
+  }
+
+  const result = new Map<Node, Vertex[]>(site.nodes.map((node) => [node, []]));
+  const reported = new Set<string>();
+  const visit = (one: Vertex, chain: readonly { vertex: Vertex; why: Position }[]): void => {
+    if (one.mark === 2) return;
+    if (one.mark === 1) {
+      const start = chain.findIndex((link) => link.vertex === one);
+      const circle = [...chain.slice(start)];
+      const key = circle.map((link) => label(link.vertex)).sort().join();
+      if (reported.has(key)) return;
+      reported.add(key);
+      const names = circle.map((link) => label(link.vertex)).filter((name, index, all) => name !== all[index - 1]);
+      const whys = circle.map((link) => link.why).filter((why, index, all) => all.findIndex((other) => longPosition(other) === longPosition(why)) === index);
+      problems.add({
+        code: "cycle",
+        at: whys[0] ?? null,
+        message: `these wait for each other in a circle: ${[...names, names[0]].join(" -> ")}`,
+        hint: "one of them must not wait: say wait: false in a need, or take a requirement away",
+        also: whys.slice(1).map((at) => ({ at, label: "and" })),
+      });
+      return;
+    }
+    one.mark = 1;
+    for (const link of one.after) visit(link.vertex, [...chain, { vertex: link.vertex, why: link.why }]);
+    one.mark = 2;
+    result.get(one.node)?.push(one);
+    // The instances of a provider come right after it.
+    if (one.phase === "after") for (const made of byProvider.get(`${one.node.name}\n${one.owner.title}`) ?? []) visit(made, [{ vertex: made, why: made.after[0]?.why ?? positionOf(one.owner.loaded, []) }]);
+  };
+  for (const node of site.nodes) {
+    for (const owner of ownersOf(node)) {
+      const last = phaseOf(node, owner.title)?.after;
+      if (last !== undefined) visit(last, [{ vertex: last, why: positionOf(owner.loaded, owner.path) }]);
+    }
+  }
+  for (const made of instances.values()) visit(made, [{ vertex: made, why: made.after[0]?.why ?? made.instance?.from ?? positionOf(made.owner.loaded, []) }]);
+  return result;
+}
+
+function label(vertex: Vertex): string {
+  return vertex.instance === null ? `${vertex.owner.title} on ${vertex.node.name}` : `${vertex.instance.id} on ${vertex.node.name}`;
+}
