@@ -1,0 +1,148 @@
+/** The runner's program (guest/README.md, format 1) from a plan. The only emitter that knows that format. */
+import { type Position, shortPosition } from "../core/position.ts";
+import { type Filled, fill } from "../core/text.ts";
+import type { Action, NodePlan, PlannedFile, Probe } from "../plan/model.ts";
+import { Lines } from "./lines.ts";
+
+export type Reveal = (secret: string) => string;
+
+export const seedFolder = "/var/lib/seedsmith/seed";
+
+/** Where the contents of planned files wait on the node until the runner puts them into place. */
+export function stagePath(index: number, path: string): string {
+  return `${seedFolder}/files/${String(index + 1).padStart(3, "0")}-${path.split("/").at(-1)}`;
+}
+
+function probe(plan: Probe, reveal: Reveal): object {
+  const f = (text: Filled): string => fill(text, reveal);
+  const orNull = (text: Filled | null): string | null => (text === null ? null : f(text));
+  switch (plan.kind) {
+    case "tcp":
+      return { tcp: f(plan.address), timeout: plan.timeout };
+    case "http":
+      return { http: f(plan.url), status: plan.status, contains: orNull(plan.contains), timeout: plan.timeout };
+    case "run":
+      return { run: plan.run.map(f), user: plan.user, env: env(plan.env, reveal), stdin: orNull(plan.stdin), exit: plan.exit, prints: orNull(plan.prints), timeout: plan.timeout };
+    case "file":
+      return { file: f(plan.path), contains: orNull(plan.contains), timeout: plan.timeout };
+    case "unit":
+      return { unit: f(plan.unit), timeout: plan.timeout };
+  }
+}
+
+function env(values: { readonly [name: string]: Filled }, reveal: Reveal): object {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, fill(value, reveal)]));
+}
+
+/** One action as the runner reads it. */
+export function action(plan: Action, reveal: Reveal): object {
+  const from = shortPosition(plan.from);
+  switch (plan.kind) {
+    case "step":
+      return { kind: "step", id: plan.id, name: plan.name, run: plan.run.map((arg) => fill(arg, reveal)), user: plan.user, env: env(plan.env, reveal), stdin: plan.stdin === null ? null : fill(plan.stdin, reveal), within: plan.within, hint: plan.hint, unless: plan.unless === null ? null : probe(plan.unless, reveal), repeat_safe: plan.repeatSafe, from };
+    case "unit":
+      return { kind: "unit", id: plan.id, unit: plan.unit, validate: plan.validate === null ? null : probe(plan.validate, reveal), within: plan.within, from };
+    default:
+      return { kind: plan.kind, id: plan.id, name: plan.name, ...(plan.for === null ? {} : { for: plan.for }), probe: probe(plan.probe, reveal), within: plan.within, hint: plan.hint, from };
+  }
+}
+
+function file(plan: PlannedFile, index: number, reveal: Reveal): object {
+  const whole = plan.content.kind === "whole";
+  return {
+    path: plan.path,
+    owner: plan.owner,
+    mode: plan.mode,
+    once: plan.once,
+    stage: whole ? stagePath(index, plan.path) : null,
+    edits:
+      plan.content.kind === "whole"
+        ? null
+        : {
+            format: plan.content.format,
+            changes: plan.content.changes.map(({ section, key, value }) => ({ section, key, value: value === null ? null : Array.isArray(value) ? (value as readonly Filled[]).map((one) => fill(one, reveal)) : fill(value as Filled, reveal) })),
+          },
+    restarts: plan.restarts,
+    from: shortPosition(plan.from),
+  };
+}
+
+/** The archives' own files: deb822 sources and keyrings, staged beside the planned files. */
+export function archiveFiles(plan: NodePlan, reveal: Reveal): { readonly stage: string; readonly path: string; readonly text: string; readonly from: Position; readonly name: string; readonly keyring: { stage: string; path: string; text: string } | { package: string } | null }[] {
+  return plan.apt.archives.map((archive) => {
+    const keyring = archive.keyring;
+    const keyPath = keyring !== null && "text" in keyring ? `/etc/apt/keyrings/seedsmith-${archive.name}.asc` : null;
+    const signed = keyPath ?? (keyring !== null && "package" in keyring ? `/usr/share/keyrings/${keyring.package}.gpg` : null);
+    const text = [
+      "Types: deb",
+      `URIs: ${fill(archive.uri, reveal)}`,
+      `Suites: ${fill(archive.suite, reveal)}`,
+      `Components: ${archive.components.join(" ")}`,
+      ...(signed === null ? [] : [`Signed-By: ${signed}`]),
+      "",
+    ].join("\n");
+    return {
+      name: archive.name,
+      stage: `${seedFolder}/files/archive-${archive.name}.sources`,
+      path: `/etc/apt/sources.list.d/seedsmith-${archive.name}.sources`,
+      text,
+      from: archive.from,
+      keyring: keyring === null ? null : "package" in keyring ? { package: keyring.package } : { stage: `${seedFolder}/files/archive-${archive.name}.asc`, path: keyPath as string, text: keyring.text },
+    };
+  });
+}
+
+/**
+ * The program as JSON text, an item a line or a few, with the origin of each line.
+ * @param reveal gives the secrets' values: the text holds them and belongs into files of mode 0600 only
+ */
+export function program(plan: NodePlan, reveal: Reveal): Lines {
+  const lines = new Lines();
+  const from = plan.from;
+  const field = (name: string, value: unknown, last = false): void => {
+    lines.add(`  ${JSON.stringify(name)}: ${JSON.stringify(value)}${last ? "" : ","}\n`, from);
+  };
+  const list = (indent: string, name: string, items: readonly { readonly value: unknown; readonly from: Position }[], last = false): void => {
+    if (items.length === 0) {
+      lines.add(`${indent}${JSON.stringify(name)}: []${last ? "" : ","}\n`, from);
+      return;
+    }
+    lines.add(`${indent}${JSON.stringify(name)}: [\n`, items[0]?.from ?? from);
+    items.forEach((item, index) => {
+      const body = JSON.stringify(item.value, null, 1).split("\n").map((line) => line.trimStart());
+      const short = body.join(" ");
+      const end = index === items.length - 1 ? "" : ",";
+      const text = short.length <= 100 ? short : JSON.stringify(item.value, null, 2).replaceAll("\n", `\n${indent}  `);
+      lines.add(`${indent}  ${text}${end}\n`, item.from);
+    });
+    lines.add(`${indent}]${last ? "" : ","}\n`, items.at(-1)?.from ?? from);
+  };
+  const archives = archiveFiles(plan, reveal);
+  lines.add("{\n", from);
+  field("format", 1);
+  field("site", plan.site);
+  field("node", plan.node);
+  field("generation", plan.generation);
+  field("address", plan.address);
+  field("names", plan.fqdn === null ? [plan.node] : [plan.node, plan.fqdn]);
+  // Enough for the lists, the packages and what they unpack to; a full disk is said before anything is touched.
+  field("min_free_disk", 2 ** 30);
+  lines.add('  "apt": {\n', from);
+  list("    ", "archives", archives.map(({ name, path, stage, keyring, from: at }) => ({ value: { name, path, stage, keyring: keyring === null ? null : "package" in keyring ? keyring : { path: keyring.path, stage: keyring.stage }, from: shortPosition(at) }, from: at })));
+  list("    ", "debconf", plan.debconf.map((item) => ({ value: { ...item, value: fill(item.value, reveal), from: shortPosition(item.from) }, from: item.from })));
+  list("    ", "packages", plan.packages.map((item) => ({ value: { name: item.name, from: shortPosition(item.from) }, from: item.from })));
+  lines.add('    "recommends": false\n  },\n', from);
+  list("  ", "directories", plan.directories.map((item) => ({ value: { path: item.path, owner: item.owner, mode: item.mode, from: shortPosition(item.from) }, from: item.from })));
+  list("  ", "files", plan.files.map((item, index) => ({ value: file(item, index, reveal), from: item.from })));
+  lines.add('  "blocks": [\n', from);
+  plan.blocks.forEach((block, index) => {
+    const at = block.actions[0]?.from ?? from;
+    lines.add(`    {\n      "id": ${JSON.stringify(block.id)},\n      "title": ${JSON.stringify(block.title)},\n`, at);
+    list("      ", "actions", block.actions.map((item) => ({ value: action(item, reveal), from: item.from })), true);
+    lines.add(`    }${index === plan.blocks.length - 1 ? "" : ","}\n`, at);
+  });
+  lines.add("  ],\n", from);
+  list("  ", "checks", plan.checks.map((item) => ({ value: action(item, reveal), from: item.from })), true);
+  lines.add("}\n", from);
+  return lines;
+}
