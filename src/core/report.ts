@@ -34,7 +34,9 @@ function excerpt(at: Position, source: SourceText): string[] {
   const gutter = String(at.line);
   const length = Math.max(1, Math.min(at.length ?? 1, cut.length - (at.column - 1 - start)));
   lines.push(`${gutter} | ${cut}`);
-  lines.push(`${" ".repeat(gutter.length)} | ${" ".repeat(Math.max(0, at.column - 1 - start))}${"^".repeat(length)}`);
+  lines.push(
+    `${" ".repeat(gutter.length)} | ${" ".repeat(Math.max(0, at.column - 1 - start))}${"^".repeat(length)}`,
+  );
   return lines;
 }
 

@@ -22,11 +22,19 @@ export class Text {
 export type Filled = string | Text;
 
 /** Everything that may stand in a template's scope. */
-export type Value = string | number | boolean | null | Text | readonly Value[] | { readonly [key: string]: Value };
+export type Value =
+  | string
+  | number
+  | boolean
+  | null
+  | Text
+  | readonly Value[]
+  | { readonly [key: string]: Value };
 
 const encoders: Record<Encoder, (text: string) => string> = {
   // RFC 3986 unreserved characters stay.
-  url: (text) => encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`),
+  url: (text) =>
+    encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`),
   // A MariaDB string literal; backslash is an escape character there unless NO_BACKSLASH_ESCAPES is set.
   sql: (text) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`,
   sh: (text) => `'${text.replaceAll("'", "'\\''")}'`,
@@ -61,7 +69,9 @@ export function parts(filled: Filled): readonly Part[] {
 
 /** Wraps a text in an encoder; literals are encoded at once. */
 export function encoded(encoder: Encoder, filled: Filled): Filled {
-  return typeof filled === "string" ? encode(encoder, filled) : new Text([{ encode: encoder, parts: filled.parts }]);
+  return typeof filled === "string"
+    ? encode(encoder, filled)
+    : new Text([{ encode: encoder, parts: filled.parts }]);
 }
 
 /** Fills the holes. `reveal` gives a secret's value by its name. */
@@ -101,7 +111,11 @@ export function redacted(filled: Filled): string {
 function redactParts(list: readonly Part[]): string {
   return list
     .map((part) =>
-      typeof part === "string" ? part : "secret" in part ? `<secret ${part.secret}>` : redactParts(part.parts),
+      typeof part === "string"
+        ? part
+        : "secret" in part
+          ? `<secret ${part.secret}>`
+          : redactParts(part.parts),
     )
     .join("");
 }

@@ -41,7 +41,9 @@ function writeFilesItem(file: WrittenFile): string {
   let text = itemCache.get(key);
   if (text === undefined) {
     const { path, permissions, content, encoding } = file;
-    text = toYaml([{ path, permissions, owner: "root:root", ...(encoding === undefined ? {} : { encoding }), content }]);
+    text = toYaml([
+      { path, permissions, owner: "root:root", ...(encoding === undefined ? {} : { encoding }), content },
+    ]);
     if (itemCache.size > 500) itemCache.clear();
     itemCache.set(key, text);
   }
@@ -65,7 +67,8 @@ function packRunner(runner: string): string {
 export function userData(plan: NodePlan, guest: Guest, vault: Vault): Lines {
   const lines = new Lines();
   const { from } = plan;
-  const put = (value: { readonly [key: string]: unknown }, at: Position): void => void lines.add(toYaml(value), at);
+  const put = (value: { readonly [key: string]: unknown }, at: Position): void =>
+    void lines.add(toYaml(value), at);
   lines.add("#cloud-config\n", from);
   put({ hostname: plan.node }, from);
   if (plan.fqdn !== null) put({ fqdn: plan.fqdn, prefer_fqdn_over_hostname: false }, from);
@@ -100,7 +103,10 @@ export function userData(plan: NodePlan, guest: Guest, vault: Vault): Lines {
   };
   put({ apt }, plan.apt.from);
   // bootcmd comes before write_files: the folders exist with their modes before anything is put into them.
-  put({ bootcmd: [["install", "-d", "-m", "0700", "/var/lib/seedsmith", seedFolder, `${seedFolder}/files`]] }, from);
+  put(
+    { bootcmd: [["install", "-d", "-m", "0700", "/var/lib/seedsmith", seedFolder, `${seedFolder}/files`]] },
+    from,
+  );
   for (const { key, value, from: at } of plan.cloudConfig) put({ [key]: value }, at);
 
   lines.add("write_files:\n", from);
@@ -109,7 +115,12 @@ export function userData(plan: NodePlan, guest: Guest, vault: Vault): Lines {
     const rows = countLines(text);
     const own = file.lines?.length ?? -1;
     // A literal block shows the content's lines as they are; whatever else was chosen has one origin.
-    lines.add(text, own > 0 && own < rows && text.includes("content: |") ? [...Array<Position>(rows - own).fill(file.from), ...(file.lines as readonly Position[])] : file.from);
+    lines.add(
+      text,
+      own > 0 && own < rows && text.includes("content: |")
+        ? [...Array<Position>(rows - own).fill(file.from), ...(file.lines as readonly Position[])]
+        : file.from,
+    );
   }
   return lines;
 }
@@ -122,27 +133,80 @@ function countLines(text: string): number {
 
 function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<WrittenFile> {
   const { from } = plan;
-  const hosts = [...plan.hosts].map(({ address, names, from: at }) => ({ line: `${address} ${names.join(" ")}\n`, at }));
-  const head = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n";
-  yield { path: "/etc/hosts", permissions: "0644", content: head + hosts.map(({ line }) => line).join(""), from, lines: [from, from, from, from, ...hosts.map(({ at }) => at)] };
+  const hosts = [...plan.hosts].map(({ address, names, from: at }) => ({
+    line: `${address} ${names.join(" ")}\n`,
+    at,
+  }));
+  const head =
+    "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n";
+  yield {
+    path: "/etc/hosts",
+    permissions: "0644",
+    content: head + hosts.map(({ line }) => line).join(""),
+    from,
+    lines: [from, from, from, from, ...hosts.map(({ at }) => at)],
+  };
   const listing = program(plan, vault.reveal);
-  yield { path: `${seedFolder}/program.json`, permissions: "0600", content: listing.text, from, lines: listing.origins };
+  yield {
+    path: `${seedFolder}/program.json`,
+    permissions: "0600",
+    content: listing.text,
+    from,
+    lines: listing.origins,
+  };
   for (const archive of archiveFiles(plan, vault.reveal)) {
     yield { path: archive.stage, permissions: "0600", content: archive.text, from: archive.from };
-    if (archive.keyring !== null && "stage" in archive.keyring) yield { path: archive.keyring.stage, permissions: "0600", content: archive.keyring.text, from: archive.from };
+    if (archive.keyring !== null && "stage" in archive.keyring)
+      yield {
+        path: archive.keyring.stage,
+        permissions: "0600",
+        content: archive.keyring.text,
+        from: archive.from,
+      };
   }
   for (const [index, file] of plan.files.entries()) {
     if (file.content.kind !== "whole") continue;
-    yield { path: stagePath(index, file.path), permissions: "0600", content: fill(file.content.text, vault.reveal), from: file.from, lines: file.content.lines };
+    yield {
+      path: stagePath(index, file.path),
+      permissions: "0600",
+      content: fill(file.content.text, vault.reveal),
+      from: file.from,
+      lines: file.content.lines,
+    };
   }
   for (const script of plan.scripts) {
     const at = { file: script.file, line: 1, column: 1 };
-    yield { path: script.path, permissions: "0755", content: script.text, from: at, lines: script.text.split("\n").slice(0, script.text.endsWith("\n") ? -1 : undefined).map((_, index) => ({ file: script.file, line: index + 1, column: 1 })) };
+    yield {
+      path: script.path,
+      permissions: "0755",
+      content: script.text,
+      from: at,
+      lines: script.text
+        .split("\n")
+        .slice(0, script.text.endsWith("\n") ? -1 : undefined)
+        .map((_, index) => ({ file: script.file, line: index + 1, column: 1 })),
+    };
   }
   const guestFile = (name: string): Position => ({ file: `guest/${name}`, line: 1, column: 1 });
-  yield { path: "/usr/local/sbin/seedsmith-node", permissions: "0755", content: packRunner(guest.runner), encoding: "gz+b64", from: guestFile("seedsmith-node") };
-  yield { path: "/etc/systemd/system/seedsmith-node.service", permissions: "0644", content: guest.unit, from: guestFile("seedsmith-node.service") };
-  yield { path: "/var/lib/cloud/scripts/per-boot/50-seedsmith", permissions: "0755", content: guest.hook, from: guestFile("50-seedsmith") };
+  yield {
+    path: "/usr/local/sbin/seedsmith-node",
+    permissions: "0755",
+    content: packRunner(guest.runner),
+    encoding: "gz+b64",
+    from: guestFile("seedsmith-node"),
+  };
+  yield {
+    path: "/etc/systemd/system/seedsmith-node.service",
+    permissions: "0644",
+    content: guest.unit,
+    from: guestFile("seedsmith-node.service"),
+  };
+  yield {
+    path: "/var/lib/cloud/scripts/per-boot/50-seedsmith",
+    permissions: "0755",
+    content: guest.hook,
+    from: guestFile("50-seedsmith"),
+  };
 }
 
 /** vendor-data that says nothing, so that a cloud's own is not taken instead. */

@@ -15,7 +15,11 @@ export class Lines {
     const many = Array.isArray(from) ? (from as readonly Position[]) : null;
     let row = 0;
     for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
-      this.#origins.push(many === null ? (from as Position) : (many[row] ?? many[many.length - 1] ?? { file: "", line: 0, column: 0 }));
+      this.#origins.push(
+        many === null
+          ? (from as Position)
+          : (many[row] ?? many[many.length - 1] ?? { file: "", line: 0, column: 0 }),
+      );
       row += 1;
     }
     return this;

@@ -7,5 +7,8 @@ import { toYaml } from "./yaml.ts";
  * node's generation: a changed seed never re-runs first boot on a live node by accident.
  */
 export function metaData(plan: NodePlan): Lines {
-  return new Lines().add(toYaml({ "instance-id": `${plan.site}-${plan.node}-${plan.generation}`, "local-hostname": plan.node }), plan.from);
+  return new Lines().add(
+    toYaml({ "instance-id": `${plan.site}-${plan.node}-${plan.generation}`, "local-hostname": plan.node }),
+    plan.from,
+  );
 }

@@ -26,7 +26,12 @@ function ethernet(nic: Interface): object {
         }),
     ...(nic.nameservers.length === 0 && nic.search.length === 0
       ? {}
-      : { nameservers: { ...(nic.nameservers.length === 0 ? {} : { addresses: nic.nameservers }), ...(nic.search.length === 0 ? {} : { search: nic.search }) } }),
+      : {
+          nameservers: {
+            ...(nic.nameservers.length === 0 ? {} : { addresses: nic.nameservers }),
+            ...(nic.search.length === 0 ? {} : { search: nic.search }),
+          },
+        }),
     ...(nic.mtu === null ? {} : { mtu: nic.mtu }),
   };
 }

@@ -21,5 +21,9 @@ export function emitNode(plan: NodePlan, guest: Guest, vault: Vault): readonly A
     artifact("network-config", networkConfig(plan)),
     artifact("vendor-data", vendorData(plan)),
   ];
-  return [...seed, { name: "seed.iso", bytes: writeIso(seedLabel, seed), origins: [] }, artifact("plan.json", planJson(plan))];
+  return [
+    ...seed,
+    { name: "seed.iso", bytes: writeIso(seedLabel, seed), origins: [] },
+    artifact("plan.json", planJson(plan)),
+  ];
 }

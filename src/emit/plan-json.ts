@@ -9,7 +9,8 @@ export function planJson(plan: NodePlan): Lines {
     plan,
     (key, value: unknown) => {
       if (value instanceof Text) return redacted(value as Filled);
-      if (key === "from" && value !== null && typeof value === "object") return longPosition(value as Position);
+      if (key === "from" && value !== null && typeof value === "object")
+        return longPosition(value as Position);
       // What came from which line stands in origins.json; the texts of scripts stand in user-data.
       if (key === "lines") return undefined;
       return value;

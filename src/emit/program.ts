@@ -20,9 +20,22 @@ function probe(plan: Probe, reveal: Reveal): object {
     case "tcp":
       return { tcp: f(plan.address), timeout: plan.timeout };
     case "http":
-      return { http: f(plan.url), status: plan.status, contains: orNull(plan.contains), timeout: plan.timeout };
+      return {
+        http: f(plan.url),
+        status: plan.status,
+        contains: orNull(plan.contains),
+        timeout: plan.timeout,
+      };
     case "run":
-      return { run: plan.run.map(f), user: plan.user, env: env(plan.env, reveal), stdin: orNull(plan.stdin), exit: plan.exit, prints: orNull(plan.prints), timeout: plan.timeout };
+      return {
+        run: plan.run.map(f),
+        user: plan.user,
+        env: env(plan.env, reveal),
+        stdin: orNull(plan.stdin),
+        exit: plan.exit,
+        prints: orNull(plan.prints),
+        timeout: plan.timeout,
+      };
     case "file":
       return { file: f(plan.path), contains: orNull(plan.contains), timeout: plan.timeout };
     case "unit":
@@ -39,11 +52,40 @@ export function action(plan: Action, reveal: Reveal): object {
   const from = shortPosition(plan.from);
   switch (plan.kind) {
     case "step":
-      return { kind: "step", id: plan.id, name: plan.name, run: plan.run.map((arg) => fill(arg, reveal)), user: plan.user, env: env(plan.env, reveal), stdin: plan.stdin === null ? null : fill(plan.stdin, reveal), within: plan.within, hint: plan.hint, unless: plan.unless === null ? null : probe(plan.unless, reveal), repeat_safe: plan.repeatSafe, from };
+      return {
+        kind: "step",
+        id: plan.id,
+        name: plan.name,
+        run: plan.run.map((arg) => fill(arg, reveal)),
+        user: plan.user,
+        env: env(plan.env, reveal),
+        stdin: plan.stdin === null ? null : fill(plan.stdin, reveal),
+        within: plan.within,
+        hint: plan.hint,
+        unless: plan.unless === null ? null : probe(plan.unless, reveal),
+        repeat_safe: plan.repeatSafe,
+        from,
+      };
     case "unit":
-      return { kind: "unit", id: plan.id, unit: plan.unit, validate: plan.validate === null ? null : probe(plan.validate, reveal), within: plan.within, from };
+      return {
+        kind: "unit",
+        id: plan.id,
+        unit: plan.unit,
+        validate: plan.validate === null ? null : probe(plan.validate, reveal),
+        within: plan.within,
+        from,
+      };
     default:
-      return { kind: plan.kind, id: plan.id, name: plan.name, ...(plan.for === null ? {} : { for: plan.for }), probe: probe(plan.probe, reveal), within: plan.within, hint: plan.hint, from };
+      return {
+        kind: plan.kind,
+        id: plan.id,
+        name: plan.name,
+        ...(plan.for === null ? {} : { for: plan.for }),
+        probe: probe(plan.probe, reveal),
+        within: plan.within,
+        hint: plan.hint,
+        from,
+      };
   }
 }
 
@@ -60,7 +102,16 @@ function file(plan: PlannedFile, index: number, reveal: Reveal): object {
         ? null
         : {
             format: plan.content.format,
-            changes: plan.content.changes.map(({ section, key, value }) => ({ section, key, value: value === null ? null : Array.isArray(value) ? (value as readonly Filled[]).map((one) => fill(one, reveal)) : fill(value as Filled, reveal) })),
+            changes: plan.content.changes.map(({ section, key, value }) => ({
+              section,
+              key,
+              value:
+                value === null
+                  ? null
+                  : Array.isArray(value)
+                    ? (value as readonly Filled[]).map((one) => fill(one, reveal))
+                    : fill(value as Filled, reveal),
+            })),
           },
     restarts: plan.restarts,
     from: shortPosition(plan.from),
@@ -68,11 +119,24 @@ function file(plan: PlannedFile, index: number, reveal: Reveal): object {
 }
 
 /** The archives' own files: deb822 sources and keyrings, staged beside the planned files. */
-export function archiveFiles(plan: NodePlan, reveal: Reveal): { readonly stage: string; readonly path: string; readonly text: string; readonly from: Position; readonly name: string; readonly keyring: { stage: string; path: string; text: string } | { package: string } | null }[] {
+export function archiveFiles(
+  plan: NodePlan,
+  reveal: Reveal,
+): {
+  readonly stage: string;
+  readonly path: string;
+  readonly text: string;
+  readonly from: Position;
+  readonly name: string;
+  readonly keyring: { stage: string; path: string; text: string } | { package: string } | null;
+}[] {
   return plan.apt.archives.map((archive) => {
     const keyring = archive.keyring;
-    const keyPath = keyring !== null && "text" in keyring ? `/etc/apt/keyrings/seedsmith-${archive.name}.asc` : null;
-    const signed = keyPath ?? (keyring !== null && "package" in keyring ? `/usr/share/keyrings/${keyring.package}.gpg` : null);
+    const keyPath =
+      keyring !== null && "text" in keyring ? `/etc/apt/keyrings/seedsmith-${archive.name}.asc` : null;
+    const signed =
+      keyPath ??
+      (keyring !== null && "package" in keyring ? `/usr/share/keyrings/${keyring.package}.gpg` : null);
     const text = [
       "Types: deb",
       `URIs: ${fill(archive.uri, reveal)}`,
@@ -87,7 +151,16 @@ export function archiveFiles(plan: NodePlan, reveal: Reveal): { readonly stage: 
       path: `/etc/apt/sources.list.d/seedsmith-${archive.name}.sources`,
       text,
       from: archive.from,
-      keyring: keyring === null ? null : "package" in keyring ? { package: keyring.package } : { stage: `${seedFolder}/files/archive-${archive.name}.asc`, path: keyPath as string, text: keyring.text },
+      keyring:
+        keyring === null
+          ? null
+          : "package" in keyring
+            ? { package: keyring.package }
+            : {
+                stage: `${seedFolder}/files/archive-${archive.name}.asc`,
+                path: keyPath as string,
+                text: keyring.text,
+              },
     };
   });
 }
@@ -102,17 +175,25 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
   const field = (name: string, value: unknown, last = false): void => {
     lines.add(`  ${JSON.stringify(name)}: ${JSON.stringify(value)}${last ? "" : ","}\n`, from);
   };
-  const list = (indent: string, name: string, items: readonly { readonly value: unknown; readonly from: Position }[], last = false): void => {
+  const list = (
+    indent: string,
+    name: string,
+    items: readonly { readonly value: unknown; readonly from: Position }[],
+    last = false,
+  ): void => {
     if (items.length === 0) {
       lines.add(`${indent}${JSON.stringify(name)}: []${last ? "" : ","}\n`, from);
       return;
     }
     lines.add(`${indent}${JSON.stringify(name)}: [\n`, items[0]?.from ?? from);
     items.forEach((item, index) => {
-      const body = JSON.stringify(item.value, null, 1).split("\n").map((line) => line.trimStart());
+      const body = JSON.stringify(item.value, null, 1)
+        .split("\n")
+        .map((line) => line.trimStart());
       const short = body.join(" ");
       const end = index === items.length - 1 ? "" : ",";
-      const text = short.length <= 100 ? short : JSON.stringify(item.value, null, 2).replaceAll("\n", `\n${indent}  `);
+      const text =
+        short.length <= 100 ? short : JSON.stringify(item.value, null, 2).replaceAll("\n", `\n${indent}  `);
       lines.add(`${indent}  ${text}${end}\n`, item.from);
     });
     lines.add(`${indent}]${last ? "" : ","}\n`, items.at(-1)?.from ?? from);
@@ -128,21 +209,77 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
   // Enough for the lists, the packages and what they unpack to; a full disk is said before anything is touched.
   field("min_free_disk", 2 ** 30);
   lines.add('  "apt": {\n', from);
-  list("    ", "archives", archives.map(({ name, path, stage, keyring, from: at }) => ({ value: { name, path, stage, keyring: keyring === null ? null : "package" in keyring ? keyring : { path: keyring.path, stage: keyring.stage }, from: shortPosition(at) }, from: at })));
-  list("    ", "debconf", plan.debconf.map((item) => ({ value: { ...item, value: fill(item.value, reveal), from: shortPosition(item.from) }, from: item.from })));
-  list("    ", "packages", plan.packages.map((item) => ({ value: { name: item.name, from: shortPosition(item.from) }, from: item.from })));
+  list(
+    "    ",
+    "archives",
+    archives.map(({ name, path, stage, keyring, from: at }) => ({
+      value: {
+        name,
+        path,
+        stage,
+        keyring:
+          keyring === null
+            ? null
+            : "package" in keyring
+              ? keyring
+              : { path: keyring.path, stage: keyring.stage },
+        from: shortPosition(at),
+      },
+      from: at,
+    })),
+  );
+  list(
+    "    ",
+    "debconf",
+    plan.debconf.map((item) => ({
+      value: { ...item, value: fill(item.value, reveal), from: shortPosition(item.from) },
+      from: item.from,
+    })),
+  );
+  list(
+    "    ",
+    "packages",
+    plan.packages.map((item) => ({
+      value: { name: item.name, from: shortPosition(item.from) },
+      from: item.from,
+    })),
+  );
   lines.add('    "recommends": false\n  },\n', from);
-  list("  ", "directories", plan.directories.map((item) => ({ value: { path: item.path, owner: item.owner, mode: item.mode, from: shortPosition(item.from) }, from: item.from })));
-  list("  ", "files", plan.files.map((item, index) => ({ value: file(item, index, reveal), from: item.from })));
+  list(
+    "  ",
+    "directories",
+    plan.directories.map((item) => ({
+      value: { path: item.path, owner: item.owner, mode: item.mode, from: shortPosition(item.from) },
+      from: item.from,
+    })),
+  );
+  list(
+    "  ",
+    "files",
+    plan.files.map((item, index) => ({ value: file(item, index, reveal), from: item.from })),
+  );
   lines.add('  "blocks": [\n', from);
   plan.blocks.forEach((block, index) => {
     const at = block.actions[0]?.from ?? from;
-    lines.add(`    {\n      "id": ${JSON.stringify(block.id)},\n      "title": ${JSON.stringify(block.title)},\n`, at);
-    list("      ", "actions", block.actions.map((item) => ({ value: action(item, reveal), from: item.from })), true);
+    lines.add(
+      `    {\n      "id": ${JSON.stringify(block.id)},\n      "title": ${JSON.stringify(block.title)},\n`,
+      at,
+    );
+    list(
+      "      ",
+      "actions",
+      block.actions.map((item) => ({ value: action(item, reveal), from: item.from })),
+      true,
+    );
     lines.add(`    }${index === plan.blocks.length - 1 ? "" : ","}\n`, at);
   });
   lines.add("  ],\n", from);
-  list("  ", "checks", plan.checks.map((item) => ({ value: action(item, reveal), from: item.from })), true);
+  list(
+    "  ",
+    "checks",
+    plan.checks.map((item) => ({ value: action(item, reveal), from: item.from })),
+    true,
+  );
   lines.add("}\n", from);
   return lines;
 }

@@ -7,15 +7,26 @@ import { Document, Scalar, visit } from "yaml";
  * @returns text that ends with a line break
  */
 export function toYaml(value: unknown): string {
-  const document = new Document(value, { version: "1.2", schema: "core", compat: "yaml-1.1", aliasDuplicateObjects: false });
+  const document = new Document(value, {
+    version: "1.2",
+    schema: "core",
+    compat: "yaml-1.1",
+    aliasDuplicateObjects: false,
+  });
   visit(document, {
     Scalar(key, node) {
       if (typeof node.value !== "string") return;
-      if (key !== "key" && node.value.includes("\n") && !node.value.startsWith(" ")) node.type = Scalar.BLOCK_LITERAL;
+      if (key !== "key" && node.value.includes("\n") && !node.value.startsWith(" "))
+        node.type = Scalar.BLOCK_LITERAL;
       else if (ambiguous(node.value)) node.type = Scalar.QUOTE_DOUBLE;
     },
   });
-  return document.toString({ lineWidth: 0, blockQuote: "literal", indentSeq: false, flowCollectionPadding: true });
+  return document.toString({
+    lineWidth: 0,
+    blockQuote: "literal",
+    indentSeq: false,
+    flowCollectionPadding: true,
+  });
 }
 
 /** What the two versions, or their readers, disagree on beyond what the writer's schemas know. */
@@ -26,4 +37,3 @@ function ambiguous(text: string): boolean {
     /^[-+]?\.(inf|nan)$/i.test(text)
   );
 }
-

@@ -22,7 +22,12 @@ export interface LibraryEntry {
 
 /** What the package's build writes, so that the built-in library needs no YAML parser at run time. */
 export interface CompiledLibrary {
-  readonly entries: readonly { readonly kind: LibraryKind; readonly name: string; readonly folder: string; readonly loaded: Loaded }[];
+  readonly entries: readonly {
+    readonly kind: LibraryKind;
+    readonly name: string;
+    readonly folder: string;
+    readonly loaded: Loaded;
+  }[];
   readonly example: Loaded;
   /** Texts of the components' files, by path relative to the package. */
   readonly files: { readonly [path: string]: string };
@@ -73,7 +78,12 @@ export function readText(path: string, shown: string, problems: Problems): strin
  * @param root the folder; missing sub-folders are fine
  * @param base paths are shown relative to it
  */
-export function readLibrary(root: string, base: string, readYaml: YamlReader, problems: Problems): LibraryEntry[] {
+export function readLibrary(
+  root: string,
+  base: string,
+  readYaml: YamlReader,
+  problems: Problems,
+): LibraryEntry[] {
   const entries: LibraryEntry[] = [];
   const read = (kind: LibraryKind, path: string, folder: string, name: string): void => {
     const shown = displayPath(path, base);
@@ -86,7 +96,10 @@ export function readLibrary(root: string, base: string, readYaml: YamlReader, pr
     const path = join(components, name, "component.yaml");
     if (existsSync(path)) read("component", path, join(components, name), name);
   }
-  for (const [kind, folder] of [["profile", "profiles"], ["target", "targets"]] as const) {
+  for (const [kind, folder] of [
+    ["profile", "profiles"],
+    ["target", "targets"],
+  ] as const) {
     for (const file of listDirectory(join(root, folder))) {
       if (!file.endsWith(".yaml") || file.startsWith(".")) continue;
       read(kind, join(root, folder, file), join(root, folder), file.slice(0, -".yaml".length));

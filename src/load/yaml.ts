@@ -1,7 +1,18 @@
 /**
  * YAML text to values with positions. The only module that reads YAML; knows nothing of what the values mean.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, Parser, Composer, type Document, type Pair } from "yaml";
+import {
+  Composer,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  Parser,
+} from "yaml";
 import type { Position } from "../core/position.ts";
 import type { Problems } from "../core/problem.ts";
 
@@ -106,7 +117,14 @@ export function loadYaml(file: string, textIn: string, problems: Problems): Load
   if (failed) return null;
 
   const parser = new Parser(lineCounter.addNewLine);
-  const composer = new Composer({ version: "1.2", lineCounter, keepSourceTokens: false, uniqueKeys: true, strict: true, stringKeys: true });
+  const composer = new Composer({
+    version: "1.2",
+    lineCounter,
+    keepSourceTokens: false,
+    uniqueKeys: true,
+    strict: true,
+    stringKeys: true,
+  });
   const documents: Document.Parsed[] = [...composer.compose(parser.parse(text))] as Document.Parsed[];
   const document = documents[0];
   for (const doc of documents) {
@@ -116,7 +134,9 @@ export function loadYaml(file: string, textIn: string, problems: Problems): Load
       fail({
         code: tab ? "yaml-tab" : duplicate ? "yaml-duplicate-key" : "yaml-syntax",
         at: at(error.pos[0]),
-        message: duplicate ? "this key stands twice in the same mapping" : lowerFirst(firstLine(error.message)),
+        message: duplicate
+          ? "this key stands twice in the same mapping"
+          : lowerFirst(firstLine(error.message)),
         hint: tab
           ? "indent with blanks"
           : duplicate
@@ -149,7 +169,12 @@ export function loadYaml(file: string, textIn: string, problems: Problems): Load
 
   let expanded = 0;
   const open = new Set<Node>();
-  const convert = (node: Node | null, key: Mark | undefined, fallback: Mark, inAlias: boolean): [Data, Marks] => {
+  const convert = (
+    node: Node | null,
+    key: Mark | undefined,
+    fallback: Mark,
+    inAlias: boolean,
+  ): [Data, Marks] => {
     const place = (v: Mark, c?: Marks["c"]): Marks => ({
       ...(key === undefined ? {} : { k: key }),
       v,
@@ -174,7 +199,10 @@ export function loadYaml(file: string, textIn: string, problems: Problems): Load
         fail({
           code: "yaml-alias",
           at: { file, line: v[0], column: v[1], length: v[2] },
-          message: target === undefined ? `nothing has the anchor &${node.source}` : `*${node.source} stands inside itself`,
+          message:
+            target === undefined
+              ? `nothing has the anchor &${node.source}`
+              : `*${node.source} stands inside itself`,
           hint: "write the value out",
         });
         return [null, place(v)];
@@ -184,7 +212,8 @@ export function loadYaml(file: string, textIn: string, problems: Problems): Load
     }
     if (isScalar(node)) {
       const value = node.value;
-      if (value === null || typeof value === "string" || typeof value === "boolean") return [value as Data, place(v)];
+      if (value === null || typeof value === "string" || typeof value === "boolean")
+        return [value as Data, place(v)];
       if (typeof value === "number" && Number.isFinite(value)) return [value, place(v)];
       return [String(node.source ?? value), place(v)];
     }
@@ -217,8 +246,18 @@ export function loadYaml(file: string, textIn: string, problems: Problems): Load
           }
           const [value, marks] = convert(pair.value, keyMark, keyMark, inAlias);
           // defineProperty, so that a key named __proto__ is data like any other
-          Object.defineProperty(values, name, { value, enumerable: true, configurable: true, writable: true });
-          Object.defineProperty(children, name, { value: marks, enumerable: true, configurable: true, writable: true });
+          Object.defineProperty(values, name, {
+            value,
+            enumerable: true,
+            configurable: true,
+            writable: true,
+          });
+          Object.defineProperty(children, name, {
+            value: marks,
+            enumerable: true,
+            configurable: true,
+            writable: true,
+          });
         }
         return [values, place(v, children)];
       }

@@ -82,7 +82,11 @@ export interface PlannedFile {
   /** The whole content, with the place that each line came from; or changes to the packaged file. */
   readonly content:
     | { readonly kind: "whole"; readonly text: Filled; readonly lines: readonly Position[] }
-    | { readonly kind: "changes"; readonly format: "ini" | "oslo" | "env"; readonly changes: readonly Change[] };
+    | {
+        readonly kind: "changes";
+        readonly format: "ini" | "oslo" | "env";
+        readonly changes: readonly Change[];
+      };
   readonly restarts: readonly string[];
   readonly from: Position;
 }
@@ -113,12 +117,21 @@ export interface NodePlan {
   readonly node: string;
   readonly fqdn: string | null;
   readonly profile: string;
-  readonly target: { readonly name: string; readonly family: string; readonly version: string; readonly codename: string };
+  readonly target: {
+    readonly name: string;
+    readonly family: string;
+    readonly version: string;
+    readonly codename: string;
+  };
   readonly generation: number;
   readonly address: string | null;
   readonly size: { readonly cpus: number; readonly memory: string };
   readonly from: Position;
-  readonly hosts: readonly { readonly address: string; readonly names: readonly string[]; readonly from: Position }[];
+  readonly hosts: readonly {
+    readonly address: string;
+    readonly names: readonly string[];
+    readonly from: Position;
+  }[];
   readonly users: readonly {
     readonly name: string;
     readonly keys: readonly string[];
@@ -136,17 +149,35 @@ export interface NodePlan {
       readonly uri: Filled;
       readonly suite: Filled;
       readonly components: readonly string[];
-      readonly keyring: { readonly package: string } | { readonly text: string; readonly file: string } | null;
+      readonly keyring:
+        | { readonly package: string }
+        | { readonly text: string; readonly file: string }
+        | null;
       readonly from: Position;
     }[];
     readonly from: Position;
   };
-  readonly debconf: readonly { readonly package: string; readonly question: string; readonly type: string; readonly value: Filled; readonly from: Position }[];
+  readonly debconf: readonly {
+    readonly package: string;
+    readonly question: string;
+    readonly type: string;
+    readonly value: Filled;
+    readonly from: Position;
+  }[];
   readonly packages: readonly { readonly name: string; readonly from: Position }[];
-  readonly directories: readonly { readonly path: string; readonly owner: string; readonly mode: string; readonly from: Position }[];
+  readonly directories: readonly {
+    readonly path: string;
+    readonly owner: string;
+    readonly mode: string;
+    readonly from: Position;
+  }[];
   readonly files: readonly PlannedFile[];
   readonly scripts: readonly Script[];
-  readonly ports: readonly { readonly port: number; readonly protocol: "tcp" | "udp"; readonly from: Position }[];
+  readonly ports: readonly {
+    readonly port: number;
+    readonly protocol: "tcp" | "udp";
+    readonly from: Position;
+  }[];
   readonly blocks: readonly Block[];
   readonly checks: readonly ProbeAction[];
   readonly cloudConfig: readonly { readonly key: string; readonly value: unknown; readonly from: Position }[];

@@ -74,7 +74,13 @@ export class Needs {
     if (members === undefined) {
       const resource = component.doc.resources?.[name];
       members = (this.#site.groups.get(component.name) ?? []).filter((node) =>
-        holds(resource?.when, baseScope(node, component, this.#site, this.#library) as Scope, component.loaded, ["resources", name], this.#rendering),
+        holds(
+          resource?.when,
+          baseScope(node, component, this.#site, this.#library) as Scope,
+          component.loaded,
+          ["resources", name],
+          this.#rendering,
+        ),
       );
       this.#providers.set(key, members);
     }
@@ -100,7 +106,8 @@ export class Needs {
     const path: Path = [...owner.path, "needs", alias];
     const { problems } = this.#rendering;
     const at = positionOf(owner.loaded, [...path, "use"]);
-    const isStatic = owner.component !== null && doc.when === undefined && !JSON.stringify(doc.with ?? {}).includes("{{");
+    const isStatic =
+      owner.component !== null && doc.when === undefined && !JSON.stringify(doc.with ?? {}).includes("{{");
     const staticKey = `${owner.title}\n${alias}`;
     if (isStatic) {
       const known = this.#static.get(staticKey);
@@ -112,13 +119,25 @@ export class Needs {
     const provider = this.#library.components.get(providerName);
     if (provider === undefined) {
       const hint = suggest(providerName, [...this.#library.components.keys()]);
-      problems.add({ code: "unknown-component", at, message: `there is no component "${providerName}"`, ...(hint === undefined ? {} : { hint }) });
+      problems.add({
+        code: "unknown-component",
+        at,
+        message: `there is no component "${providerName}"`,
+        ...(hint === undefined ? {} : { hint }),
+      });
       return null;
     }
-    const resource = Object.hasOwn(provider.doc.resources ?? {}, resourceName) ? provider.doc.resources?.[resourceName] : undefined;
+    const resource = Object.hasOwn(provider.doc.resources ?? {}, resourceName)
+      ? provider.doc.resources?.[resourceName]
+      : undefined;
     if (resource === undefined) {
       const hint = suggest(resourceName, Object.keys(provider.doc.resources ?? {}));
-      problems.add({ code: "unknown-resource", at, message: `"${providerName}" has no resource "${resourceName}"`, hint: hint ?? "write use: component.resource" });
+      problems.add({
+        code: "unknown-resource",
+        at,
+        message: `"${providerName}" has no resource "${resourceName}"`,
+        hint: hint ?? "write use: component.resource",
+      });
       return null;
     }
     const scope = { ...descriptors(baseScope(node, owner.component, this.#site, this.#library)) };
@@ -127,18 +146,44 @@ export class Needs {
     const members = this.providers(provider, resourceName);
     if (members.length === 0) {
       if (doc.optional !== true) {
-        problems.add({ code: "missing-provider", at, message: `node "${node.name}" needs ${doc.use} for "${owner.title}", and no node of the site provides it`, hint: `give a node a profile with the component "${providerName}"${resource.when === undefined ? "" : ` such that ${Object.entries(resource.when).map(([k, v]) => `${k} is ${String(v)}`).join(" and ")}`}, or make the need optional` });
+        problems.add({
+          code: "missing-provider",
+          at,
+          message: `node "${node.name}" needs ${doc.use} for "${owner.title}", and no node of the site provides it`,
+          hint: `give a node a profile with the component "${providerName}"${
+            resource.when === undefined
+              ? ""
+              : ` such that ${Object.entries(resource.when)
+                  .map(([k, v]) => `${k} is ${String(v)}`)
+                  .join(" and ")}`
+          }, or make the need optional`,
+        });
         return null;
       }
-      const none = new Unavailable({ code: "missing-provider", message: `no node provides ${doc.use}`, hint: `ask for needs.${alias}.found in a when` });
-      return { alias, instance: null, wait: false, from: at, view: { found: false, host: none, address: none, members: [], params: none } };
+      const none = new Unavailable({
+        code: "missing-provider",
+        message: `no node provides ${doc.use}`,
+        hint: `ask for needs.${alias}.found in a when`,
+      });
+      return {
+        alias,
+        instance: null,
+        wait: false,
+        from: at,
+        view: { found: false, host: none, address: none, members: [], params: none },
+      };
     }
     const params: Record<string, Value> = {};
     const declared = resource.params ?? {};
     for (const key of Object.keys(doc.with ?? {})) {
       if (Object.hasOwn(declared, key)) continue;
       const hint = suggest(key, Object.keys(declared));
-      problems.add({ code: "unknown-param", at: positionOf(owner.loaded, [...path, "with", key], "key"), message: `${doc.use} has no parameter "${key}"`, ...(hint === undefined ? {} : { hint }) });
+      problems.add({
+        code: "unknown-param",
+        at: positionOf(owner.loaded, [...path, "with", key], "key"),
+        message: `${doc.use} has no parameter "${key}"`,
+        ...(hint === undefined ? {} : { hint }),
+      });
     }
     for (const [name, param] of Object.entries(declared)) {
       const given = doc.with?.[name];
@@ -151,26 +196,65 @@ export class Needs {
         continue;
       }
       if (given === undefined && param.default === undefined) {
-        problems.add({ code: "missing-param", at: positionOf(owner.loaded, path, "key"), message: `${doc.use} wants the parameter "${name}"`, hint: `add with: { ${name}: ... }` });
+        problems.add({
+          code: "missing-param",
+          at: positionOf(owner.loaded, path, "key"),
+          message: `${doc.use} wants the parameter "${name}"`,
+          hint: `add with: { ${name}: ... }`,
+        });
         params[name] = "";
         continue;
       }
       params[name] =
         given === undefined
-          ? evaluate(param.default, { params } as Scope, provider.loaded, ["resources", resourceName, "params", name, "default"], this.#rendering)
+          ? evaluate(
+              param.default,
+              { params } as Scope,
+              provider.loaded,
+              ["resources", resourceName, "params", name, "default"],
+              this.#rendering,
+            )
           : evaluate(given, needScope, owner.loaded, [...path, "with", name], this.#rendering);
-      const right = { string: typeof params[name] === "string" || params[name] instanceof Text, identifier: typeof params[name] === "string" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(params[name]), integer: Number.isSafeInteger(params[name]), boolean: typeof params[name] === "boolean", list: Array.isArray(params[name]) }[param.type];
-      if (!right) problems.add({ code: "wrong-type", at: positionOf(owner.loaded, given === undefined ? path : [...path, "with", name]), message: `the parameter "${name}" of ${doc.use} must be ${param.type === "identifier" ? "an identifier (letters, digits, underscores)" : `of type ${param.type}`}` });
+      const right = {
+        string: typeof params[name] === "string" || params[name] instanceof Text,
+        identifier: typeof params[name] === "string" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(params[name]),
+        integer: Number.isSafeInteger(params[name]),
+        boolean: typeof params[name] === "boolean",
+        list: Array.isArray(params[name]),
+      }[param.type];
+      if (!right)
+        problems.add({
+          code: "wrong-type",
+          at: positionOf(owner.loaded, given === undefined ? path : [...path, "with", name]),
+          message: `the parameter "${name}" of ${doc.use} must be ${param.type === "identifier" ? "an identifier (letters, digits, underscores)" : `of type ${param.type}`}`,
+        });
     }
     const keyValue = resource.key === undefined ? "" : `[${asKey(params[resource.key])}]`;
     const id = `${providerName}.${resourceName}${keyValue}`;
     let instance = this.#instances.get(id);
     if (instance === undefined) {
-      instance = { id, provider, resourceName, resource, params, members, first: members[0] as Node, from: at };
+      instance = {
+        id,
+        provider,
+        resourceName,
+        resource,
+        params,
+        members,
+        first: members[0] as Node,
+        from: at,
+      };
       this.#instances.set(id, instance);
     } else if (asKey(instance.params) !== asKey(params)) {
-      const differing = Object.keys(params).filter((name) => asKey(instance?.params[name]) !== asKey(params[name]));
-      problems.add({ code: "clash", at, message: `${id} is asked for with different ${differing.join(", ")}`, hint: "askers of one instance must agree", also: [{ at: instance.from, label: "the other asker" }] });
+      const differing = Object.keys(params).filter(
+        (name) => asKey(instance?.params[name]) !== asKey(params[name]),
+      );
+      problems.add({
+        code: "clash",
+        at,
+        message: `${id} is asked for with different ${differing.join(", ")}`,
+        hint: "askers of one instance must agree",
+        also: [{ at: instance.from, label: "the other asker" }],
+      });
     }
     const need: Need = { alias, instance, wait: doc.wait !== false, from: at, view: this.#view(instance) };
     if (isStatic) this.#static.set(staticKey, need);
@@ -182,7 +266,8 @@ export class Needs {
     const view: Record<string, Value | Unavailable | undefined> = { found: true, params: instance.params };
     const group = groupScope(instance.provider, instance.members, this.#site);
     for (const name of ["host", "address", "members", "many"]) view[name] = group[name];
-    for (const name of Object.keys(instance.resource.gives ?? {})) lazy(view, name, () => this.gives(instance)[name]);
+    for (const name of Object.keys(instance.resource.gives ?? {}))
+      lazy(view, name, () => this.gives(instance)[name]);
     return view;
   }
 
@@ -204,7 +289,15 @@ export class Needs {
       gives = {};
       this.#gives.set(instance, gives);
       for (const [name, value] of Object.entries(instance.resource.gives ?? {})) {
-        lazy(gives, name, () => evaluate(value, scope, instance.provider.loaded, ["resources", instance.resourceName, "gives", name], this.#rendering));
+        lazy(gives, name, () =>
+          evaluate(
+            value,
+            scope,
+            instance.provider.loaded,
+            ["resources", instance.resourceName, "gives", name],
+            this.#rendering,
+          ),
+        );
       }
     }
     return gives;

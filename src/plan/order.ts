@@ -20,14 +20,28 @@ export interface Vertex {
  * @returns for each node its vertices in the order of execution. As every node follows the same global order and
  * waits only for what is earlier in it, nodes that work through their parts one by one cannot deadlock.
  */
-export function order(site: Site, ownersOf: (node: Node) => readonly Owner[], needs: Needs, problems: Problems): ReadonlyMap<Node, readonly Vertex[]> {
+export function order(
+  site: Site,
+  ownersOf: (node: Node) => readonly Owner[],
+  needs: Needs,
+  problems: Problems,
+): ReadonlyMap<Node, readonly Vertex[]> {
   const phases = new Map<Node, Map<string, { before: Vertex; up: Vertex; after: Vertex }>>();
-  const vertex = (node: Node, owner: Owner, phase: Vertex["phase"], instance: Instance | null = null): Vertex => ({ node, owner, phase, instance, after: [], mark: 0 });
+  const vertex = (
+    node: Node,
+    owner: Owner,
+    phase: Vertex["phase"],
+    instance: Instance | null = null,
+  ): Vertex => ({ node, owner, phase, instance, after: [], mark: 0 });
   for (const node of site.nodes) {
     const own = new Map<string, { before: Vertex; up: Vertex; after: Vertex }>();
     phases.set(node, own);
     for (const owner of ownersOf(node)) {
-      const set = { before: vertex(node, owner, "before"), up: vertex(node, owner, "up"), after: vertex(node, owner, "after") };
+      const set = {
+        before: vertex(node, owner, "before"),
+        up: vertex(node, owner, "up"),
+        after: vertex(node, owner, "after"),
+      };
       const why = positionOf(owner.loaded, owner.path);
       set.up.after.push({ vertex: set.before, why });
       set.after.after.push({ vertex: set.up, why });
@@ -62,25 +76,39 @@ export function order(site: Site, ownersOf: (node: Node) => readonly Owner[], ne
         // Layers come after all components, in their order.
         for (const other of node.components) {
           const done = phaseOf(node, other.name)?.after;
-          if (done !== undefined) own.before.after.push({ vertex: done, why: positionOf(owner.loaded, owner.path) });
+          if (done !== undefined)
+            own.before.after.push({ vertex: done, why: positionOf(owner.loaded, owner.path) });
         }
-        if (previousLayer !== null) own.before.after.push({ vertex: previousLayer, why: positionOf(owner.loaded, owner.path) });
+        if (previousLayer !== null)
+          own.before.after.push({ vertex: previousLayer, why: positionOf(owner.loaded, owner.path) });
         previousLayer = own.after;
       } else {
         for (const [index, item] of (component.doc.requires ?? []).entries()) {
           const done = phaseOf(node, typeof item === "string" ? item : item.use)?.after;
-          if (done !== undefined) own.before.after.push({ vertex: done, why: positionOf(component.loaded, ["requires", index]) });
+          if (done !== undefined)
+            own.before.after.push({ vertex: done, why: positionOf(component.loaded, ["requires", index]) });
         }
         for (const [index, name] of (component.doc.after ?? []).entries()) {
           const done = phaseOf(node, name)?.after;
-          if (done !== undefined) own.before.after.push({ vertex: done, why: positionOf(component.loaded, ["after", index]) });
+          if (done !== undefined)
+            own.before.after.push({ vertex: done, why: positionOf(component.loaded, ["after", index]) });
         }
         const first = site.groups.get(component.name)?.[0];
         if (first !== undefined && first !== node) {
-          for (const [phase, list] of [["before", component.doc.before_start], ["after", component.doc.after_start]] as const) {
+          for (const [phase, list] of [
+            ["before", component.doc.before_start],
+            ["after", component.doc.after_start],
+          ] as const) {
             const index = (list ?? []).findIndex((step) => step.at === "first");
             const leader = phaseOf(first, component.name)?.[phase];
-            if (index >= 0 && leader !== undefined) own[phase].after.push({ vertex: leader, why: positionOf(component.loaded, [phase === "before" ? "before_start" : "after_start", index]) });
+            if (index >= 0 && leader !== undefined)
+              own[phase].after.push({
+                vertex: leader,
+                why: positionOf(component.loaded, [
+                  phase === "before" ? "before_start" : "after_start",
+                  index,
+                ]),
+              });
           }
         }
       }
@@ -105,11 +133,20 @@ export function order(site: Site, ownersOf: (node: Node) => readonly Owner[], ne
     if (one.mark === 1) {
       const start = chain.findIndex((link) => link.vertex === one);
       const circle = [...chain.slice(start)];
-      const key = circle.map((link) => label(link.vertex)).sort().join();
+      const key = circle
+        .map((link) => label(link.vertex))
+        .sort()
+        .join();
       if (reported.has(key)) return;
       reported.add(key);
-      const names = circle.map((link) => label(link.vertex)).filter((name, index, all) => name !== all[index - 1]);
-      const whys = circle.map((link) => link.why).filter((why, index, all) => all.findIndex((other) => longPosition(other) === longPosition(why)) === index);
+      const names = circle
+        .map((link) => label(link.vertex))
+        .filter((name, index, all) => name !== all[index - 1]);
+      const whys = circle
+        .map((link) => link.why)
+        .filter(
+          (why, index, all) => all.findIndex((other) => longPosition(other) === longPosition(why)) === index,
+        );
       problems.add({
         code: "cycle",
         at: whys[0] ?? null,
@@ -124,7 +161,9 @@ export function order(site: Site, ownersOf: (node: Node) => readonly Owner[], ne
     one.mark = 2;
     result.get(one.node)?.push(one);
     // The instances of a provider come right after it.
-    if (one.phase === "after") for (const made of byProvider.get(`${one.node.name}\n${one.owner.title}`) ?? []) visit(made, [{ vertex: made, why: made.after[0]?.why ?? positionOf(one.owner.loaded, []) }]);
+    if (one.phase === "after")
+      for (const made of byProvider.get(`${one.node.name}\n${one.owner.title}`) ?? [])
+        visit(made, [{ vertex: made, why: made.after[0]?.why ?? positionOf(one.owner.loaded, []) }]);
   };
   for (const node of site.nodes) {
     for (const owner of ownersOf(node)) {
@@ -132,10 +171,15 @@ export function order(site: Site, ownersOf: (node: Node) => readonly Owner[], ne
       if (last !== undefined) visit(last, [{ vertex: last, why: positionOf(owner.loaded, owner.path) }]);
     }
   }
-  for (const made of instances.values()) visit(made, [{ vertex: made, why: made.after[0]?.why ?? made.instance?.from ?? positionOf(made.owner.loaded, []) }]);
+  for (const made of instances.values())
+    visit(made, [
+      { vertex: made, why: made.after[0]?.why ?? made.instance?.from ?? positionOf(made.owner.loaded, []) },
+    ]);
   return result;
 }
 
 function label(vertex: Vertex): string {
-  return vertex.instance === null ? `${vertex.owner.title} on ${vertex.node.name}` : `${vertex.instance.id} on ${vertex.node.name}`;
+  return vertex.instance === null
+    ? `${vertex.owner.title} on ${vertex.node.name}`
+    : `${vertex.instance.id} on ${vertex.node.name}`;
 }

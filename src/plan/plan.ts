@@ -6,9 +6,29 @@ import { encode, type Filled, parts, redacted, secretsOf, Text, text, type Value
 import { type Path, positionOf } from "../load/yaml.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { baseScope, lazy } from "../resolve/scope.ts";
-import { evaluate, evaluateText, holds, lookup, render, type Rendering, type Scope, sourceLines, Unavailable } from "../resolve/template.ts";
+import {
+  evaluate,
+  evaluateText,
+  holds,
+  lookup,
+  type Rendering,
+  render,
+  type Scope,
+  sourceLines,
+  Unavailable,
+} from "../resolve/template.ts";
 import type { FileDoc, NamedProbeDoc, ProbeDoc, Scalar, StepDoc } from "../validate/documents.ts";
-import type { Action, Block, Change, NodePlan, PlannedFile, Probe, ProbeAction, Script, Step } from "./model.ts";
+import type {
+  Action,
+  Block,
+  Change,
+  NodePlan,
+  PlannedFile,
+  Probe,
+  ProbeAction,
+  Script,
+  Step,
+} from "./model.ts";
 import { asKey, type Instance, Needs, type Owner, type SecretKind } from "./needs.ts";
 import { order, type Vertex } from "./order.ts";
 
@@ -31,7 +51,14 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
   const componentOwners = new Map<string, Owner>();
   for (const name of site.groups.keys()) {
     const component = library.components.get(name) as Component;
-    componentOwners.set(name, { title: name, component, nouns: component.doc, loaded: component.loaded, path: [], rank: 0 });
+    componentOwners.set(name, {
+      title: name,
+      component,
+      nouns: component.doc,
+      loaded: component.loaded,
+      path: [],
+      rank: 0,
+    });
   }
   const owners = new Map<Node, readonly Owner[]>();
   const ownersOf = (node: Node): readonly Owner[] => {
@@ -39,7 +66,16 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
     if (list === undefined) {
       list = [
         ...node.components.map((component) => componentOwners.get(component.name) as Owner),
-        ...node.layers.filter(carriesNouns).map((layer) => ({ title: layer.title, component: null, nouns: layer.nouns, loaded: layer.loaded, path: layer.path, rank: layer.rank })),
+        ...node.layers
+          .filter(carriesNouns)
+          .map((layer) => ({
+            title: layer.title,
+            component: null,
+            nouns: layer.nouns,
+            loaded: layer.loaded,
+            path: layer.path,
+            rank: layer.rank,
+          })),
       ];
       owners.set(node, list);
     }
@@ -57,20 +93,46 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
   for (const name of Object.keys(site.doc.secrets ?? {})) {
     if (needs.secrets.has(name)) continue;
     const hint = suggest(name, [...needs.secrets.keys()]);
-    rendering.problems.add({ code: "unknown-secret", at: positionOf(site.loaded, ["secrets", name], "key"), message: `nothing in this site has a secret named "${name}"`, ...(hint === undefined ? {} : { hint }) });
+    rendering.problems.add({
+      code: "unknown-secret",
+      at: positionOf(site.loaded, ["secrets", name], "key"),
+      message: `nothing in this site has a secret named "${name}"`,
+      ...(hint === undefined ? {} : { hint }),
+    });
   }
   if (site.nodes.length > hostsLimit && (site.doc.hosts ?? "auto") === "auto") {
-    rendering.problems.add({ code: "hosts-limited", at: null, message: `the site has ${site.nodes.length} nodes: /etc/hosts of each names itself and the nodes that it talks to, others need DNS`, hint: "say hosts: all or hosts: peers in the site to choose", notice: true });
+    rendering.problems.add({
+      code: "hosts-limited",
+      at: null,
+      message: `the site has ${site.nodes.length} nodes: /etc/hosts of each names itself and the nodes that it talks to, others need DNS`,
+      hint: "say hosts: all or hosts: peers in the site to choose",
+      notice: true,
+    });
   }
   return {
     site,
     secrets: needs.secrets,
-    plan: (node) => new NodePlanner(node, site, library, needs, ownersOf(node), sequence.get(node) ?? [], rendering).plan(),
+    plan: (node) =>
+      new NodePlanner(node, site, library, needs, ownersOf(node), sequence.get(node) ?? [], rendering).plan(),
   };
 }
 
 function carriesNouns(layer: Node["layers"][number]): boolean {
-  const keys = ["archives", "debconf", "packages", "directories", "ports", "files", "settings", "units", "before_start", "after_start", "ready", "checks", "needs"];
+  const keys = [
+    "archives",
+    "debconf",
+    "packages",
+    "directories",
+    "ports",
+    "files",
+    "settings",
+    "units",
+    "before_start",
+    "after_start",
+    "ready",
+    "checks",
+    "needs",
+  ];
   return keys.some((key) => (layer.nouns as Record<string, unknown>)[key] !== undefined);
 }
 
@@ -102,7 +164,15 @@ class NodePlanner {
   readonly #peers = new Set<string>();
   #used: ((name: string) => void) | null = null;
 
-  constructor(node: Node, site: Site, library: Library, needs: Needs, owners: readonly Owner[], sequence: readonly Vertex[], rendering: Rendering) {
+  constructor(
+    node: Node,
+    site: Site,
+    library: Library,
+    needs: Needs,
+    owners: readonly Owner[],
+    sequence: readonly Vertex[],
+    rendering: Rendering,
+  ) {
     this.#node = node;
     this.#site = site;
     this.#library = library;
@@ -125,7 +195,12 @@ class NodePlanner {
       node: node.name,
       fqdn: node.fqdn,
       profile: node.profile,
-      target: { name: node.target.target, family: node.target.family, version: node.target.version, codename: node.target.codename },
+      target: {
+        name: node.target.target,
+        family: node.target.family,
+        version: node.target.version,
+        codename: node.target.codename,
+      },
       generation: node.generation,
       address: node.address,
       size: { cpus: node.cpus, memory: node.doc.size?.memory ?? "4G" },
@@ -184,7 +259,10 @@ class NodePlanner {
           Object.fromEntries(
             Object.keys(component.doc.resources ?? {}).map((name) => [
               name,
-              this.#needs.instancesOf(component).filter((one) => one.resourceName === name).map((one) => one.params),
+              this.#needs
+                .instancesOf(component)
+                .filter((one) => one.resourceName === name)
+                .map((one) => one.params),
             ]),
           ),
         );
@@ -202,20 +280,30 @@ class NodePlanner {
       const need = found.get(alias);
       scope[alias] =
         need === undefined
-          ? new Unavailable({ code: "unknown-name", message: `"needs.${alias}" is not asked for on node "${this.#node.name}"`, hint: "its when does not hold here, or it could not be resolved: give what names it the same when" })
+          ? new Unavailable({
+              code: "unknown-name",
+              message: `"needs.${alias}" is not asked for on node "${this.#node.name}"`,
+              hint: "its when does not hold here, or it could not be resolved: give what names it the same when",
+            })
           : (need.view as Value);
     }
     return scope;
   }
 
   /** The owner's items of one kind whose `when` holds here. */
-  *#items<T>(owner: Owner, noun: keyof Owner["nouns"]): Generator<{ item: T; path: Path; from: Position; scope: Scope }> {
+  *#items<T>(
+    owner: Owner,
+    noun: keyof Owner["nouns"],
+  ): Generator<{ item: T; path: Path; from: Position; scope: Scope }> {
     const list = owner.nouns[noun] as readonly T[] | undefined;
     if (list === undefined) return;
     const scope = this.#scope(owner);
     for (const [index, item] of list.entries()) {
       const path: Path = [...owner.path, noun, index];
-      const when = typeof item === "object" && item !== null ? (item as { when?: { [name: string]: unknown } }).when : undefined;
+      const when =
+        typeof item === "object" && item !== null
+          ? (item as { when?: { [name: string]: unknown } }).when
+          : undefined;
       if (when !== undefined && !holds(when, scope, owner.loaded, path, this.#rendering)) continue;
       yield { item, path, from: positionOf(owner.loaded, path), scope };
     }
@@ -229,7 +317,12 @@ class NodePlanner {
   #plain(value: unknown, scope: Scope, owner: Owner, path: Path): string {
     const filled = this.#text(value, scope, owner, path);
     if (typeof filled === "string") return filled;
-    this.#rendering.problems.add({ code: "secret-in-argv", at: positionOf(owner.loaded, path), message: `the secret ${[...secretsOf(filled)].join(", ")} may not stand here`, hint: "secrets may stand in env, stdin and the contents of files" });
+    this.#rendering.problems.add({
+      code: "secret-in-argv",
+      at: positionOf(owner.loaded, path),
+      message: `the secret ${[...secretsOf(filled)].join(", ")} may not stand here`,
+      hint: "secrets may stand in env, stdin and the contents of files",
+    });
     return redacted(filled);
   }
 
@@ -240,7 +333,13 @@ class NodePlanner {
     const other = claims.get(name);
     if (other === undefined) claims.set(name, claim);
     else if (other.key !== claim.key) {
-      this.#rendering.problems.add({ code: "clash", at: claim.from, message: `${what} is claimed twice, differently, on node "${this.#node.name}"`, hint: "let one of them own it", also: [{ at: other.from, label: "the other claim" }] });
+      this.#rendering.problems.add({
+        code: "clash",
+        at: claim.from,
+        message: `${what} is claimed twice, differently, on node "${this.#node.name}"`,
+        hint: "let one of them own it",
+        also: [{ at: other.from, label: "the other claim" }],
+      });
     }
   }
 
@@ -248,9 +347,19 @@ class NodePlanner {
     const found = new Map<string, Position>();
     for (const owner of this.#owners) {
       for (const { item, path, from, scope } of this.#items<string | { name: string }>(owner, "packages")) {
-        const name = this.#plain(typeof item === "string" ? item : item.name, scope, owner, typeof item === "string" ? path : [...path, "name"]);
+        const name = this.#plain(
+          typeof item === "string" ? item : item.name,
+          scope,
+          owner,
+          typeof item === "string" ? path : [...path, "name"],
+        );
         if (!/^[a-z0-9][a-z0-9+.-]+([:=].+)?$/.test(name)) {
-          this.#rendering.problems.add({ code: "bad-name", at: from, message: `"${name}" is not a package name`, hint: "lower-case letters, digits, plus, minus and dots" });
+          this.#rendering.problems.add({
+            code: "bad-name",
+            at: from,
+            message: `"${name}" is not a package name`,
+            hint: "lower-case letters, digits, plus, minus and dots",
+          });
         }
         if (!found.has(name)) found.set(name, from);
       }
@@ -261,15 +370,29 @@ class NodePlanner {
   #archives(): NodePlan["apt"]["archives"] {
     const claims = new Map<string, Claim<NodePlan["apt"]["archives"][number]>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["archives"]>[number]>(owner, "archives")) {
+      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["archives"]>[number]>(
+        owner,
+        "archives",
+      )) {
         let keyring: NodePlan["apt"]["archives"][number]["keyring"] = null;
         if (item.keyring?.package !== undefined) keyring = { package: item.keyring.package };
         else if (item.keyring?.source !== undefined) {
           const file = this.#componentFile(owner, item.keyring.source, [...path, "keyring", "source"]);
           if (file !== null) keyring = { text: file.text, file: file.shown };
         }
-        const archive = { name: item.name, uri: this.#text(item.uri, scope, owner, [...path, "uri"]), suite: this.#text(item.suite, scope, owner, [...path, "suite"]), components: item.components, keyring, from };
-        this.#claim(claims, item.name, `the archive "${item.name}"`, { item: archive, from, key: asKey([archive.uri, archive.suite, archive.components as Value]) });
+        const archive = {
+          name: item.name,
+          uri: this.#text(item.uri, scope, owner, [...path, "uri"]),
+          suite: this.#text(item.suite, scope, owner, [...path, "suite"]),
+          components: item.components,
+          keyring,
+          from,
+        };
+        this.#claim(claims, item.name, `the archive "${item.name}"`, {
+          item: archive,
+          from,
+          key: asKey([archive.uri, archive.suite, archive.components as Value]),
+        });
       }
     }
     return [...claims.values()].map(({ item }) => item);
@@ -278,9 +401,16 @@ class NodePlanner {
   #debconf(): NodePlan["debconf"] {
     const claims = new Map<string, Claim<NodePlan["debconf"][number]>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["debconf"]>[number]>(owner, "debconf")) {
+      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["debconf"]>[number]>(
+        owner,
+        "debconf",
+      )) {
         const value = this.#text(item.value, scope, owner, [...path, "value"]);
-        this.#claim(claims, `${item.package} ${item.question}`, `the debconf answer to ${item.question}`, { item: { package: item.package, question: item.question, type: item.type, value, from }, from, key: asKey(value) });
+        this.#claim(claims, `${item.package} ${item.question}`, `the debconf answer to ${item.question}`, {
+          item: { package: item.package, question: item.question, type: item.type, value, from },
+          from,
+          key: asKey(value),
+        });
       }
     }
     return [...claims.values()].map(({ item }) => item);
@@ -289,10 +419,16 @@ class NodePlanner {
   #directories(): NodePlan["directories"] {
     const claims = new Map<string, Claim<NodePlan["directories"][number]>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["directories"]>[number]>(owner, "directories")) {
+      for (const { item, path, from, scope } of this.#items<
+        NonNullable<Owner["nouns"]["directories"]>[number]
+      >(owner, "directories")) {
         const place = this.#path(item.path, scope, owner, [...path, "path"]);
         const directory = { path: place, owner: item.owner ?? "root:root", mode: item.mode ?? "0755", from };
-        this.#claim(claims, place, `the directory ${place}`, { item: directory, from, key: `${directory.owner} ${directory.mode}` });
+        this.#claim(claims, place, `the directory ${place}`, {
+          item: directory,
+          from,
+          key: `${directory.owner} ${directory.mode}`,
+        });
       }
     }
     return [...claims.values()].map(({ item }) => item);
@@ -301,15 +437,27 @@ class NodePlanner {
   #ports(): NodePlan["ports"] {
     const claims = new Map<string, Claim<NodePlan["ports"][number]>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["ports"]>[number]>(owner, "ports")) {
+      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["ports"]>[number]>(
+        owner,
+        "ports",
+      )) {
         const port = Number(this.#plain(item.port, scope, owner, [...path, "port"]));
         if (!Number.isInteger(port) || port < 1 || port > 65535) {
-          this.#rendering.problems.add({ code: "wrong-value", at: positionOf(owner.loaded, [...path, "port"]), message: `"${item.port}" is not a port`, hint: "a number from 1 to 65535" });
+          this.#rendering.problems.add({
+            code: "wrong-value",
+            at: positionOf(owner.loaded, [...path, "port"]),
+            message: `"${item.port}" is not a port`,
+            hint: "a number from 1 to 65535",
+          });
           continue;
         }
         const protocol = item.protocol ?? "tcp";
         // Two owners on one port is the clash; one owner may name it twice.
-        this.#claim(claims, `${port}/${protocol}`, `the port ${port}/${protocol}`, { item: { port, protocol, from }, from, key: owner.title });
+        this.#claim(claims, `${port}/${protocol}`, `the port ${port}/${protocol}`, {
+          item: { port, protocol, from },
+          from,
+          key: owner.title,
+        });
       }
     }
     return [...claims.values()].map(({ item }) => item);
@@ -317,10 +465,26 @@ class NodePlanner {
 
   #path(value: string, scope: Scope, owner: Owner, path: Path): string {
     const place = this.#plain(value, scope, owner, path);
-    if (!place.startsWith("/") || place.split("/").some((step) => step === ".." || step === ".") || place.includes("//") || place.endsWith("/") || /[\0\n]/.test(place)) {
-      this.#rendering.problems.add({ code: "bad-path", at: positionOf(owner.loaded, path), message: `"${place}" is not an absolute, plain path`, hint: "begin with /, and leave out .. and doubled or closing slashes" });
+    if (
+      !place.startsWith("/") ||
+      place.split("/").some((step) => step === ".." || step === ".") ||
+      place.includes("//") ||
+      place.endsWith("/") ||
+      /[\0\n]/.test(place)
+    ) {
+      this.#rendering.problems.add({
+        code: "bad-path",
+        at: positionOf(owner.loaded, path),
+        message: `"${place}" is not an absolute, plain path`,
+        hint: "begin with /, and leave out .. and doubled or closing slashes",
+      });
     } else if (place.startsWith("/var/lib/seedsmith/") || place === "/etc/hosts") {
-      this.#rendering.problems.add({ code: "clash", at: positionOf(owner.loaded, path), message: `${place} is seedsmith's own`, hint: place === "/etc/hosts" ? "hosts come from the site's nodes" : "choose another path" });
+      this.#rendering.problems.add({
+        code: "clash",
+        at: positionOf(owner.loaded, path),
+        message: `${place} is seedsmith's own`,
+        hint: place === "/etc/hosts" ? "hosts come from the site's nodes" : "choose another path",
+      });
     }
     return place;
   }
@@ -329,15 +493,31 @@ class NodePlanner {
     const { problems } = this.#rendering;
     const at = positionOf(owner.loaded, path);
     if (owner.component === null) {
-      problems.add({ code: "bad-path", at, message: "only a component has files beside it", hint: "write the text in place with template:, or make a component" });
+      problems.add({
+        code: "bad-path",
+        at,
+        message: "only a component has files beside it",
+        hint: "write the text in place with template:, or make a component",
+      });
       return null;
     }
     if (name.startsWith("/") || name.split("/").includes("..")) {
-      problems.add({ code: "bad-path", at, message: `"${name}" leaves the component's folder`, hint: "name a file of the folder" });
+      problems.add({
+        code: "bad-path",
+        at,
+        message: `"${name}" leaves the component's folder`,
+        hint: "name a file of the folder",
+      });
       return null;
     }
     const file = this.#library.file(owner.component.folder, name);
-    if (file === null) problems.add({ code: "file-unreadable", at, message: `the component's folder has no readable file "${name}"`, hint: "check the name" });
+    if (file === null)
+      problems.add({
+        code: "file-unreadable",
+        at,
+        message: `the component's folder has no readable file "${name}"`,
+        hint: "check the name",
+      });
     return file;
   }
 
@@ -348,16 +528,35 @@ class NodePlanner {
     for (const owner of this.#owners) {
       for (const { item, path, from, scope } of this.#items<FileDoc>(owner, "files")) {
         const place = this.#path(item.path, scope, owner, [...path, "path"]);
-        const contents = [item.template, item.template_file, item.source, item.format].filter((one) => one !== undefined).length;
+        const contents = [item.template, item.template_file, item.source, item.format].filter(
+          (one) => one !== undefined,
+        ).length;
         if (contents !== 1) {
-          this.#rendering.problems.add({ code: contents === 0 ? "missing-key" : "clash", at: from, message: `the file ${place} needs exactly one of template, template_file, source and format`, hint: "say where its content comes from" });
+          this.#rendering.problems.add({
+            code: contents === 0 ? "missing-key" : "clash",
+            at: from,
+            message: `the file ${place} needs exactly one of template, template_file, source and format`,
+            hint: "say where its content comes from",
+          });
           continue;
         }
-        if (item.base !== undefined && item.format === undefined) this.#rendering.problems.add({ code: "missing-key", at: from, message: "base: package needs a format", hint: "format: ini, oslo or env" });
+        if (item.base !== undefined && item.format === undefined)
+          this.#rendering.problems.add({
+            code: "missing-key",
+            at: from,
+            message: "base: package needs a format",
+            hint: "format: ini, oslo or env",
+          });
         const other = owners.get(place);
         // A later layer's file takes the place of an earlier one's; components must agree, so two are a clash.
         if (other !== undefined && other.item.owner.rank === owner.rank) {
-          this.#rendering.problems.add({ code: "clash", at: from, message: `the file ${place} is claimed twice on node "${this.#node.name}"`, hint: "let one component own the file and the other contribute settings", also: [{ at: other.from, label: "the other claim" }] });
+          this.#rendering.problems.add({
+            code: "clash",
+            at: from,
+            message: `the file ${place} is claimed twice on node "${this.#node.name}"`,
+            hint: "let one component own the file and the other contribute settings",
+            also: [{ at: other.from, label: "the other claim" }],
+          });
           continue;
         }
         owners.set(place, { item: { doc: item, owner, path, scope }, from, key: "" });
@@ -365,11 +564,27 @@ class NodePlanner {
     }
     const settings = this.#settings(owners);
     const files: PlannedFile[] = [];
-    for (const [place, { item: { doc, owner, path, scope }, from }] of owners) {
+    for (const [
+      place,
+      {
+        item: { doc, owner, path, scope },
+        from,
+      },
+    ] of owners) {
       const content: PlannedFile["content"] | null =
-        doc.format === undefined ? this.#wholeContent(doc, owner, path, scope) : this.#structured(doc.format, doc.base === "package", settings.get(place) ?? [], from);
+        doc.format === undefined
+          ? this.#wholeContent(doc, owner, path, scope)
+          : this.#structured(doc.format, doc.base === "package", settings.get(place) ?? [], from);
       if (content === null) continue;
-      files.push({ path: place, owner: doc.owner ?? "root:root", mode: doc.mode ?? "0644", once: doc.once === true, content, restarts: this.#restarts(owner, settings.get(place)), from });
+      files.push({
+        path: place,
+        owner: doc.owner ?? "root:root",
+        mode: doc.mode ?? "0644",
+        once: doc.once === true,
+        content,
+        restarts: this.#restarts(owner, settings.get(place)),
+        from,
+      });
     }
     files.push(...this.#dropIns());
     return files;
@@ -382,14 +597,17 @@ class NodePlanner {
     const units = new Set<string>();
     for (const other of this.#owners) {
       if (other.component === null) continue;
-      const requires = other.component === component || requiresDeep(other.component, component.name, this.#library);
+      const requires =
+        other.component === component || requiresDeep(other.component, component.name, this.#library);
       if (requires) for (const unit of this.#units(other)) units.add(unit);
     }
     return [...units];
   }
 
   #units(owner: Owner): string[] {
-    return [...this.#items<{ unit: string }>(owner, "units")].map(({ item, path, scope }) => this.#plain(item.unit, scope, owner, [...path, "unit"]));
+    return [...this.#items<{ unit: string }>(owner, "units")].map(({ item, path, scope }) =>
+      this.#plain(item.unit, scope, owner, [...path, "unit"]),
+    );
   }
 
   #wholeContent(doc: FileDoc, owner: Owner, path: Path, scope: Scope): PlannedFile["content"] | null {
@@ -397,29 +615,60 @@ class NodePlanner {
       const place = { doc: owner.loaded, path: [...path, "template"] };
       const rendered = render(doc.template, scope, place, this.#rendering);
       const file = owner.loaded.file;
-      return { kind: "whole", text: rendered.value, lines: sourceLines(place, rendered).map((line) => ({ file, line, column: 1 })) };
+      return {
+        kind: "whole",
+        text: rendered.value,
+        lines: sourceLines(place, rendered).map((line) => ({ file, line, column: 1 })),
+      };
     }
     const name = doc.template_file ?? doc.source ?? "";
-    const file = this.#componentFile(owner, name, [...path, doc.source === undefined ? "template_file" : "source"]);
+    const file = this.#componentFile(owner, name, [
+      ...path,
+      doc.source === undefined ? "template_file" : "source",
+    ]);
     if (file === null) return null;
     if (doc.source !== undefined) {
-      return { kind: "whole", text: file.text, lines: file.text.split("\n").map((_, index) => ({ file: file.shown, line: index + 1, column: 1 })) };
+      return {
+        kind: "whole",
+        text: file.text,
+        lines: file.text.split("\n").map((_, index) => ({ file: file.shown, line: index + 1, column: 1 })),
+      };
     }
     const rendered = render(file.text, scope, { file: file.shown, text: file.text }, this.#rendering);
-    return { kind: "whole", text: rendered.value, lines: rendered.lines.map((line) => ({ file: file.shown, line, column: 1 })) };
+    return {
+      kind: "whole",
+      text: rendered.value,
+      lines: rendered.lines.map((line) => ({ file: file.shown, line, column: 1 })),
+    };
   }
 
   /** Every contribution to the structured files, later layers winning; components among themselves must agree. */
-  #settings(owners: ReadonlyMap<string, Claim<{ doc: FileDoc; owner: Owner }>>): Map<string, SettingsEntry[]> {
+  #settings(
+    owners: ReadonlyMap<string, Claim<{ doc: FileDoc; owner: Owner }>>,
+  ): Map<string, SettingsEntry[]> {
     const found = new Map<string, Map<string, SettingsEntry>>();
     const { problems } = this.#rendering;
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["settings"]>[number]>(owner, "settings")) {
+      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["settings"]>[number]>(
+        owner,
+        "settings",
+      )) {
         const place = this.#plain(item.file, scope, owner, [...path, "file"]);
         const target = owners.get(place)?.item.doc;
         if (target?.format === undefined) {
-          const hint = suggest(place, [...owners].filter(([, { item: one }]) => one.doc.format !== undefined).map(([name]) => name));
-          problems.add({ code: "unowned-file", at: positionOf(owner.loaded, [...path, "file"]), message: target === undefined ? `no component on node "${this.#node.name}" owns the file ${place}` : `the file ${place} has no format, so it takes no settings`, hint: hint ?? "a files: item with a format: must own it" });
+          const hint = suggest(
+            place,
+            [...owners].filter(([, { item: one }]) => one.doc.format !== undefined).map(([name]) => name),
+          );
+          problems.add({
+            code: "unowned-file",
+            at: positionOf(owner.loaded, [...path, "file"]),
+            message:
+              target === undefined
+                ? `no component on node "${this.#node.name}" owns the file ${place}`
+                : `the file ${place} has no format, so it takes no settings`,
+            hint: hint ?? "a files: item with a format: must own it",
+          });
           continue;
         }
         let entries = found.get(place);
@@ -433,9 +682,14 @@ class NodePlanner {
           const where = positionOf(owner.loaded, at, "key");
           let value: SettingsEntry["value"];
           if (raw === null) value = null;
-          else if (Array.isArray(raw)) value = raw.map((one, index) => this.#setting(one, scope, owner, [...at, index], encoder));
+          else if (Array.isArray(raw))
+            value = raw.map((one, index) => this.#setting(one, scope, owner, [...at, index], encoder));
           else value = this.#setting(raw, scope, owner, at, encoder);
-          this.#put(entries as Map<string, SettingsEntry>, { section, key, value, from: where, rank: owner.rank }, place);
+          this.#put(
+            entries as Map<string, SettingsEntry>,
+            { section, key, value, from: where, rank: owner.rank },
+            place,
+          );
         };
         for (const [section, values] of Object.entries(item.set)) {
           const at: Path = [...path, "set", section];
@@ -444,7 +698,12 @@ class NodePlanner {
             continue;
           }
           if (values === null || typeof values !== "object" || Array.isArray(values)) {
-            problems.add({ code: "wrong-type", at: positionOf(owner.loaded, at), message: `"${section}" must be a section with keys, as ${place} is ${format}`, hint: "set: { section: { key: value } }" });
+            problems.add({
+              code: "wrong-type",
+              at: positionOf(owner.loaded, at),
+              message: `"${section}" must be a section with keys, as ${place} is ${format}`,
+              hint: "set: { section: { key: value } }",
+            });
             continue;
           }
           for (const [key, raw] of Object.entries(values)) {
@@ -455,12 +714,34 @@ class NodePlanner {
             const spread = lookup(String(raw), [scope], this.#rendering);
             const where = positionOf(owner.loaded, [...at, key]);
             if (!spread.ok) problems.add({ ...spread.problem, at: where });
-            else if (spread.value === null || typeof spread.value !== "object" || Array.isArray(spread.value) || spread.value instanceof Text) problems.add({ code: "wrong-type", at: where, message: `${String(raw)} is not a map of settings` });
+            else if (
+              spread.value === null ||
+              typeof spread.value !== "object" ||
+              Array.isArray(spread.value) ||
+              spread.value instanceof Text
+            )
+              problems.add({
+                code: "wrong-type",
+                at: where,
+                message: `${String(raw)} is not a map of settings`,
+              });
             else {
               for (const [one, given] of Object.entries(spread.value as { [key: string]: Value })) {
                 const filled = given instanceof Text || typeof given === "string" ? given : String(given);
-                const value = encoder === undefined ? filled : new Text([{ encode: encoder, parts: parts(filled) }]);
-                this.#put(entries, { section, key: one, value: typeof filled === "string" && encoder !== undefined ? encode(encoder, filled) : value, from: where, rank: owner.rank - 0.5 }, place);
+                const value =
+                  encoder === undefined ? filled : new Text([{ encode: encoder, parts: parts(filled) }]);
+                this.#put(
+                  entries,
+                  {
+                    section,
+                    key: one,
+                    value:
+                      typeof filled === "string" && encoder !== undefined ? encode(encoder, filled) : value,
+                    from: where,
+                    rank: owner.rank - 0.5,
+                  },
+                  place,
+                );
               }
             }
           }
@@ -473,12 +754,24 @@ class NodePlanner {
 
   #setting(raw: unknown, scope: Scope, owner: Owner, at: Path, encoder: "oslo" | undefined): Filled {
     if (raw !== null && typeof raw === "object") {
-      this.#rendering.problems.add({ code: "wrong-type", at: positionOf(owner.loaded, at), message: "a setting is a text, a number, true, false or a list of these" });
+      this.#rendering.problems.add({
+        code: "wrong-type",
+        at: positionOf(owner.loaded, at),
+        message: "a setting is a text, a number, true, false or a list of these",
+      });
       return "";
     }
-    const value = typeof raw === "string" ? evaluate(raw, scope, owner.loaded, at, this.#rendering, encoder) : (raw as Value);
+    const value =
+      typeof raw === "string"
+        ? evaluate(raw, scope, owner.loaded, at, this.#rendering, encoder)
+        : (raw as Value);
     if (value instanceof Text || typeof value === "string") {
-      if (typeof value === "string" && /[\n\r\0]/.test(value)) this.#rendering.problems.add({ code: "wrong-value", at: positionOf(owner.loaded, at), message: "a setting may not have line breaks" });
+      if (typeof value === "string" && /[\n\r\0]/.test(value))
+        this.#rendering.problems.add({
+          code: "wrong-value",
+          at: positionOf(owner.loaded, at),
+          message: "a setting may not have line breaks",
+        });
       return value;
     }
     return String(value);
@@ -489,12 +782,28 @@ class NodePlanner {
     const other = entries.get(id);
     if (other === undefined || entry.rank > other.rank) entries.set(id, entry);
     else if (entry.rank === other.rank && asKey(entry.value as Value) !== asKey(other.value as Value)) {
-      this.#rendering.problems.add({ code: "clash", at: entry.from, message: `[${entry.section}] ${entry.key} of ${place} is set twice, differently, on node "${this.#node.name}"`, hint: "let one component set it; a profile, the site or a node may override it", also: [{ at: other.from, label: "the other setting" }] });
+      this.#rendering.problems.add({
+        code: "clash",
+        at: entry.from,
+        message: `[${entry.section}] ${entry.key} of ${place} is set twice, differently, on node "${this.#node.name}"`,
+        hint: "let one component set it; a profile, the site or a node may override it",
+        also: [{ at: other.from, label: "the other setting" }],
+      });
     }
   }
 
-  #structured(format: "ini" | "oslo" | "env", base: boolean, entries: readonly SettingsEntry[], from: Position): PlannedFile["content"] {
-    const changes: Change[] = entries.map(({ section, key, value, from: at }) => ({ section, key, value, from: at }));
+  #structured(
+    format: "ini" | "oslo" | "env",
+    base: boolean,
+    entries: readonly SettingsEntry[],
+    from: Position,
+  ): PlannedFile["content"] {
+    const changes: Change[] = entries.map(({ section, key, value, from: at }) => ({
+      section,
+      key,
+      value,
+      from: at,
+    }));
     if (base) return { kind: "changes", format, changes };
     const out: (Filled | string)[] = [];
     const lines: Position[] = [];
@@ -513,7 +822,12 @@ class NodePlanner {
       for (const { key, value, from: at } of list) {
         if (value === null) continue;
         for (const one of Array.isArray(value) ? (value as readonly Filled[]) : [value as Filled]) {
-          if (format === "env") line(at, `${key}=`, typeof one === "string" ? encode("env", one) : new Text([{ encode: "env", parts: one.parts }]));
+          if (format === "env")
+            line(
+              at,
+              `${key}=`,
+              typeof one === "string" ? encode("env", one) : new Text([{ encode: "env", parts: one.parts }]),
+            );
           else line(at, format === "oslo" ? `${key} = ` : `${key} = `, one);
         }
       }
@@ -524,7 +838,10 @@ class NodePlanner {
   #dropIns(): PlannedFile[] {
     const claims = new Map<string, Claim<PlannedFile>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["units"]>[number]>(owner, "units")) {
+      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["units"]>[number]>(
+        owner,
+        "units",
+      )) {
         if (item.drop_in === undefined) continue;
         const unit = this.#plain(item.unit, scope, owner, [...path, "unit"]);
         const place = `/etc/systemd/system/${unit}.d/50-seedsmith.conf`;
@@ -541,7 +858,19 @@ class NodePlanner {
           }
         }
         const whole = out.join("");
-        this.#claim(claims, place, `the drop-in of ${unit}`, { item: { path: place, owner: "root:root", mode: "0644", once: false, content: { kind: "whole", text: whole, lines }, restarts: [unit], from }, from, key: whole });
+        this.#claim(claims, place, `the drop-in of ${unit}`, {
+          item: {
+            path: place,
+            owner: "root:root",
+            mode: "0644",
+            once: false,
+            content: { kind: "whole", text: whole, lines },
+            restarts: [unit],
+            from,
+          },
+          from,
+          key: whole,
+        });
       }
     }
     return [...claims.values()].map(({ item }) => item);
@@ -550,44 +879,97 @@ class NodePlanner {
   // Actions
 
   #id(owner: string, name: string): string {
-    const slug = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 48) || "step";
+    const slug =
+      name
+        .toLowerCase()
+        .replace(/[^a-z0-9]+/g, "-")
+        .replace(/^-|-$/g, "")
+        .slice(0, 48) || "step";
     const base = `${owner}/${slug}`;
     const count = (this.#ids.get(base) ?? 0) + 1;
     this.#ids.set(base, count);
     return count === 1 ? base : `${base}-${count}`;
   }
 
-  #argv(doc: { run?: readonly Scalar[]; script?: string; args?: readonly Scalar[] }, scope: Scope, owner: Owner, path: Path): readonly Filled[] {
+  #argv(
+    doc: { run?: readonly Scalar[]; script?: string; args?: readonly Scalar[] },
+    scope: Scope,
+    owner: Owner,
+    path: Path,
+  ): readonly Filled[] {
     if (doc.script !== undefined) {
       const file = this.#componentFile(owner, doc.script, [...path, "script"]);
       const place = `/usr/local/lib/seedsmith/${owner.title}/${doc.script}`;
       if (file !== null) this.#scripts.set(place, { path: place, text: file.text, file: file.shown });
-      return [place, ...(doc.args ?? []).map((arg, index) => this.#plain(arg, scope, owner, [...path, "args", index]))];
+      return [
+        place,
+        ...(doc.args ?? []).map((arg, index) => this.#plain(arg, scope, owner, [...path, "args", index])),
+      ];
     }
     return (doc.run ?? []).map((arg, index) => this.#plain(arg, scope, owner, [...path, "run", index]));
   }
 
-  #env(env: { readonly [name: string]: Scalar } | undefined, scope: Scope, owner: Owner, path: Path): { [name: string]: Filled } {
-    return Object.fromEntries(Object.entries(env ?? {}).map(([name, value]) => [name, this.#text(value, scope, owner, [...path, "env", name])]));
+  #env(
+    env: { readonly [name: string]: Scalar } | undefined,
+    scope: Scope,
+    owner: Owner,
+    path: Path,
+  ): { [name: string]: Filled } {
+    return Object.fromEntries(
+      Object.entries(env ?? {}).map(([name, value]) => [
+        name,
+        this.#text(value, scope, owner, [...path, "env", name]),
+      ]),
+    );
   }
 
   #probe(doc: ProbeDoc, scope: Scope, owner: Owner, path: Path): Probe {
-    const kinds = (["tcp", "http", "run", "script", "file", "unit"] as const).filter((kind) => doc[kind] !== undefined);
+    const kinds = (["tcp", "http", "run", "script", "file", "unit"] as const).filter(
+      (kind) => doc[kind] !== undefined,
+    );
     if (kinds.length !== 1) {
-      this.#rendering.problems.add({ code: kinds.length === 0 ? "missing-key" : "clash", at: positionOf(owner.loaded, path), message: `a probe needs exactly one of tcp, http, run, script, file and unit${kinds.length === 0 ? "" : `, and has ${kinds.join(" and ")}`}` });
+      this.#rendering.problems.add({
+        code: kinds.length === 0 ? "missing-key" : "clash",
+        at: positionOf(owner.loaded, path),
+        message: `a probe needs exactly one of tcp, http, run, script, file and unit${kinds.length === 0 ? "" : `, and has ${kinds.join(" and ")}`}`,
+      });
     }
-    const belongs: Record<string, readonly string[]> = { tcp: [], http: ["status", "contains"], run: ["user", "env", "stdin", "exit", "prints"], script: ["args", "user", "env", "stdin", "exit", "prints"], file: ["contains"], unit: [] };
+    const belongs: Record<string, readonly string[]> = {
+      tcp: [],
+      http: ["status", "contains"],
+      run: ["user", "env", "stdin", "exit", "prints"],
+      script: ["args", "user", "env", "stdin", "exit", "prints"],
+      file: ["contains"],
+      unit: [],
+    };
     for (const key of ["status", "contains", "args", "user", "env", "stdin", "exit", "prints"] as const) {
       if (doc[key] !== undefined && kinds.length === 1 && !belongs[kinds[0] ?? ""]?.includes(key)) {
-        this.#rendering.problems.add({ code: "unknown-key", at: positionOf(owner.loaded, [...path, key], "key"), message: `"${key}" does nothing in a ${kinds[0]} probe`, hint: "remove it" });
+        this.#rendering.problems.add({
+          code: "unknown-key",
+          at: positionOf(owner.loaded, [...path, key], "key"),
+          message: `"${key}" does nothing in a ${kinds[0]} probe`,
+          hint: "remove it",
+        });
       }
     }
-    const timeout = seconds(doc.timeout ?? (doc.run !== undefined || doc.script !== undefined ? "30s" : "10s")) ?? 10;
-    const contains = doc.contains === undefined ? null : this.#text(doc.contains, scope, owner, [...path, "contains"]);
-    if (doc.tcp !== undefined) return { kind: "tcp", timeout, address: this.#text(doc.tcp, scope, owner, [...path, "tcp"]) };
-    if (doc.http !== undefined) return { kind: "http", timeout, url: this.#text(doc.http, scope, owner, [...path, "http"]), status: String(doc.status ?? "2xx"), contains };
-    if (doc.file !== undefined) return { kind: "file", timeout, path: this.#text(doc.file, scope, owner, [...path, "file"]), contains };
-    if (doc.unit !== undefined) return { kind: "unit", timeout, unit: this.#text(doc.unit, scope, owner, [...path, "unit"]) };
+    const timeout =
+      seconds(doc.timeout ?? (doc.run !== undefined || doc.script !== undefined ? "30s" : "10s")) ?? 10;
+    const contains =
+      doc.contains === undefined ? null : this.#text(doc.contains, scope, owner, [...path, "contains"]);
+    if (doc.tcp !== undefined)
+      return { kind: "tcp", timeout, address: this.#text(doc.tcp, scope, owner, [...path, "tcp"]) };
+    if (doc.http !== undefined)
+      return {
+        kind: "http",
+        timeout,
+        url: this.#text(doc.http, scope, owner, [...path, "http"]),
+        status: String(doc.status ?? "2xx"),
+        contains,
+      };
+    if (doc.file !== undefined)
+      return { kind: "file", timeout, path: this.#text(doc.file, scope, owner, [...path, "file"]), contains };
+    if (doc.unit !== undefined)
+      return { kind: "unit", timeout, unit: this.#text(doc.unit, scope, owner, [...path, "unit"]) };
     return {
       kind: "run",
       timeout,
@@ -600,7 +982,13 @@ class NodePlanner {
     };
   }
 
-  #probeAction(kind: "ready" | "check", doc: NamedProbeDoc, scope: Scope, owner: Owner, path: Path): ProbeAction {
+  #probeAction(
+    kind: "ready" | "check",
+    doc: NamedProbeDoc,
+    scope: Scope,
+    owner: Owner,
+    path: Path,
+  ): ProbeAction {
     const name = this.#plain(doc.name, scope, owner, [...path, "name"]);
     return {
       kind,
@@ -619,15 +1007,42 @@ class NodePlanner {
     const from = positionOf(owner.loaded, path);
     const name = this.#plain(doc.name, scope, owner, [...path, "name"]);
     if ((doc.run === undefined) === (doc.script === undefined)) {
-      problems.add({ code: "missing-key", at: from, message: `the step "${name}" needs either run or script`, hint: "run: [command, argument] or script: file" });
+      problems.add({
+        code: "missing-key",
+        at: from,
+        message: `the step "${name}" needs either run or script`,
+        hint: "run: [command, argument] or script: file",
+      });
     }
-    if (doc.run !== undefined && doc.args !== undefined) problems.add({ code: "unknown-key", at: positionOf(owner.loaded, [...path, "args"], "key"), message: "args belong to a script", hint: "put them into run" });
+    if (doc.run !== undefined && doc.args !== undefined)
+      problems.add({
+        code: "unknown-key",
+        at: positionOf(owner.loaded, [...path, "args"], "key"),
+        message: "args belong to a script",
+        hint: "put them into run",
+      });
     if (doc.unless === undefined && doc.repeat === undefined) {
-      problems.add({ code: "missing-steps-guard", at: from, message: `the step "${name}" has neither unless nor repeat: safe`, hint: "say how to see that it is done, or that running it again changes nothing" });
+      problems.add({
+        code: "missing-steps-guard",
+        at: from,
+        message: `the step "${name}" has neither unless nor repeat: safe`,
+        hint: "say how to see that it is done, or that running it again changes nothing",
+      });
     }
-    if (doc.unless !== undefined && doc.repeat !== undefined) problems.add({ code: "clash", at: from, message: `the step "${name}" has both unless and repeat`, hint: "keep one" });
+    if (doc.unless !== undefined && doc.repeat !== undefined)
+      problems.add({
+        code: "clash",
+        at: from,
+        message: `the step "${name}" has both unless and repeat`,
+        hint: "keep one",
+      });
     if (doc.at === "first" && doc.unless === undefined) {
-      problems.add({ code: "missing-steps-guard", at: from, message: `the step "${name}" runs on the first node only, so it needs unless: the other nodes wait for it`, hint: "say how to see that it is done" });
+      problems.add({
+        code: "missing-steps-guard",
+        at: from,
+        message: `the step "${name}" runs on the first node only, so it needs unless: the other nodes wait for it`,
+        hint: "say how to see that it is done",
+      });
     }
     return {
       kind: "step",
@@ -652,7 +1067,16 @@ class NodePlanner {
       const step = this.#step(item, scope, owner, path);
       if (item.at !== "first" || first === this.#node || step.unless === null) return step;
       if (first !== undefined) this.#peers.add(first.name);
-      return { kind: "wait", id: step.id, name: `${step.name} on ${first?.name}`, probe: step.unless, within: this.#site.waitForNodes, hint: step.hint, for: first?.name ?? null, from: step.from };
+      return {
+        kind: "wait",
+        id: step.id,
+        name: `${step.name} on ${first?.name}`,
+        probe: step.unless,
+        within: this.#site.waitForNodes,
+        hint: step.hint,
+        for: first?.name ?? null,
+        from: step.from,
+      };
     });
   }
 
@@ -671,24 +1095,57 @@ class NodePlanner {
       if (others.length === 0 || (here && hasSteps && instance.first === this.#node)) continue;
       if (seen.has(instance.id)) continue;
       seen.add(instance.id);
-      const providerOwner: Owner = { title: provider.name, component: provider, nouns: provider.doc, loaded: provider.loaded, path: [], rank: 0 };
+      const providerOwner: Owner = {
+        title: provider.name,
+        component: provider,
+        nouns: provider.doc,
+        loaded: provider.loaded,
+        path: [],
+        rank: 0,
+      };
       if (resource.ready !== undefined) {
         const scope = this.#needs.resourceScope(instance);
         lazy(scope, "gives", () => this.#needs.gives(instance));
-        waits.push(this.#wait(instance.id, instance.first.name, this.#probe(resource.ready, scope as Scope, providerOwner, ["resources", instance.resourceName, "ready"]), need.from));
+        waits.push(
+          this.#wait(
+            instance.id,
+            instance.first.name,
+            this.#probe(resource.ready, scope as Scope, providerOwner, [
+              "resources",
+              instance.resourceName,
+              "ready",
+            ]),
+            need.from,
+          ),
+        );
         continue;
       }
       for (const member of others) {
         // The provider's own ready, as far as it can be asked over the network, in the provider's own words.
         const scope = baseScope(member, provider, this.#site, this.#library);
         lazy(scope, "secrets", () => this.#needs.secretScope(provider));
-        const remote = (provider.doc.ready ?? []).map((doc, index) => ({ doc, path: ["ready", index] as Path })).filter(({ doc }) => doc.tcp !== undefined || doc.http !== undefined);
+        const remote = (provider.doc.ready ?? [])
+          .map((doc, index) => ({ doc, path: ["ready", index] as Path }))
+          .filter(({ doc }) => doc.tcp !== undefined || doc.http !== undefined);
         if (remote.length === 0) {
-          this.#rendering.problems.add({ code: "no-remote-ready", at: positionOf(provider.loaded, ["resources", instance.resourceName], "key"), message: `node "${this.#node.name}" must wait for ${instance.id} on "${member.name}", and neither the resource nor "${provider.name}" has a ready that can be asked from there`, hint: "give the resource a ready, or the need wait: false", also: [{ at: need.from, label: "the need" }] });
+          this.#rendering.problems.add({
+            code: "no-remote-ready",
+            at: positionOf(provider.loaded, ["resources", instance.resourceName], "key"),
+            message: `node "${this.#node.name}" must wait for ${instance.id} on "${member.name}", and neither the resource nor "${provider.name}" has a ready that can be asked from there`,
+            hint: "give the resource a ready, or the need wait: false",
+            also: [{ at: need.from, label: "the need" }],
+          });
         }
         for (const { doc, path } of remote) {
           if (!holds(doc.when, scope as Scope, provider.loaded, path, this.#rendering)) continue;
-          waits.push(this.#wait(`${instance.id}`, member.name, this.#probe(doc, scope as Scope, providerOwner, path), need.from));
+          waits.push(
+            this.#wait(
+              `${instance.id}`,
+              member.name,
+              this.#probe(doc, scope as Scope, providerOwner, path),
+              need.from,
+            ),
+          );
         }
       }
     }
@@ -696,7 +1153,16 @@ class NodePlanner {
   }
 
   #wait(what: string, on: string, probe: Probe, from: Position): ProbeAction {
-    return { kind: "wait", id: this.#id("wait", `${what} on ${on}`), name: `${what} on ${on}`, probe, within: this.#site.waitForNodes, hint: `is ${on} powered on, and how far is it? seedsmith-node status there tells`, for: on, from };
+    return {
+      kind: "wait",
+      id: this.#id("wait", `${what} on ${on}`),
+      name: `${what} on ${on}`,
+      probe,
+      within: this.#site.waitForNodes,
+      hint: `is ${on} powered on, and how far is it? seedsmith-node status there tells`,
+      for: on,
+      from,
+    };
   }
 
   #blocks(): readonly Block[] {
@@ -709,7 +1175,11 @@ class NodePlanner {
       if (last !== undefined && last.title === vertex.owner.title) last.actions.push(...actions);
       else {
         const times = blocks.filter((block) => block.title === vertex.owner.title).length;
-        blocks.push({ id: times === 0 ? vertex.owner.title : `${vertex.owner.title}-${times + 1}`, title: vertex.owner.title, actions });
+        blocks.push({
+          id: times === 0 ? vertex.owner.title : `${vertex.owner.title}-${times + 1}`,
+          title: vertex.owner.title,
+          actions,
+        });
       }
     }
     return blocks;
@@ -722,17 +1192,36 @@ class NodePlanner {
         return [...this.#waits(owner, seen), ...this.#steps("before_start", owner)];
       case "up": {
         const actions: Action[] = [];
-        for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["units"]>[number]>(owner, "units")) {
+        for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["units"]>[number]>(
+          owner,
+          "units",
+        )) {
           const unit = this.#plain(item.unit, scope, owner, [...path, "unit"]);
           if (!/^[A-Za-z0-9@:_.\\-]+\.(service|socket|timer|target|path|mount)$/.test(unit)) {
-            this.#rendering.problems.add({ code: "bad-name", at: positionOf(owner.loaded, [...path, "unit"]), message: `"${unit}" is not the name of a unit`, hint: "write it with its suffix, such as chrony.service" });
+            this.#rendering.problems.add({
+              code: "bad-name",
+              at: positionOf(owner.loaded, [...path, "unit"]),
+              message: `"${unit}" is not the name of a unit`,
+              hint: "write it with its suffix, such as chrony.service",
+            });
           }
           const key = `unit ${unit}`;
           if (seen.has(key)) continue;
           seen.add(key);
-          actions.push({ kind: "unit", id: this.#id(owner.title, unit), unit, validate: item.validate === undefined ? null : this.#probe(item.validate, scope, owner, [...path, "validate"]), within: seconds(item.within ?? defaultWithin.unit) ?? 300, from });
+          actions.push({
+            kind: "unit",
+            id: this.#id(owner.title, unit),
+            unit,
+            validate:
+              item.validate === undefined
+                ? null
+                : this.#probe(item.validate, scope, owner, [...path, "validate"]),
+            within: seconds(item.within ?? defaultWithin.unit) ?? 300,
+            from,
+          });
         }
-        for (const { item, path, scope } of this.#items<NamedProbeDoc>(owner, "ready")) actions.push(this.#probeAction("ready", item, scope, owner, path));
+        for (const { item, path, scope } of this.#items<NamedProbeDoc>(owner, "ready"))
+          actions.push(this.#probeAction("ready", item, scope, owner, path));
         return actions;
       }
       case "after":
@@ -740,13 +1229,18 @@ class NodePlanner {
       case "instance": {
         const instance = vertex.instance as Instance;
         const base = this.#scope(owner);
-        const scope = Object.defineProperties({}, Object.getOwnPropertyDescriptors(base)) as Record<string, Value | Unavailable | undefined>;
+        const scope = Object.defineProperties({}, Object.getOwnPropertyDescriptors(base)) as Record<
+          string,
+          Value | Unavailable | undefined
+        >;
         const shared = this.#needs.resourceScope(instance);
         for (const name of ["params", "host", "address", "members"]) scope[name] = shared[name];
         lazy(scope, "gives", () => this.#needs.gives(instance));
         return (instance.resource.steps ?? []).flatMap((doc, index) => {
           const path: Path = ["resources", instance.resourceName, "steps", index];
-          return holds(doc.when, scope as Scope, owner.loaded, path, this.#rendering) ? [this.#step(doc, scope as Scope, owner, path)] : [];
+          return holds(doc.when, scope as Scope, owner.loaded, path, this.#rendering)
+            ? [this.#step(doc, scope as Scope, owner, path)]
+            : [];
         });
       }
     }
@@ -780,7 +1274,10 @@ class NodePlanner {
       for (const [key, value] of Object.entries(layer.cloudConfig)) {
         const before = merged.get(key)?.value;
         const both = isMap(before) && isMap(value) ? { ...before, ...value } : value;
-        merged.set(key, { value: both, from: positionOf(layer.loaded, [...layer.path, "cloud_config", key], "key") });
+        merged.set(key, {
+          value: both,
+          from: positionOf(layer.loaded, [...layer.path, "cloud_config", key], "key"),
+        });
       }
     }
     return [...merged].map(([key, { value, from }]) => ({ key, value, from }));
@@ -791,12 +1288,24 @@ class NodePlanner {
     const mode = doc.hosts ?? "auto";
     const all = mode === "all" || (mode === "auto" && nodes.length <= hostsLimit);
     const hosts: { address: string; names: readonly string[]; from: Position }[] = [];
-    const named = all ? nodes : nodes.filter((node) => node === this.#node || this.#peers.has(node.name) || this.#sharesGroup(node));
+    const named = all
+      ? nodes
+      : nodes.filter((node) => node === this.#node || this.#peers.has(node.name) || this.#sharesGroup(node));
     for (const node of named) {
       if (node.address === null) continue;
-      hosts.push({ address: node.address, names: node.fqdn === null ? [node.name] : [node.fqdn, node.name], from: positionOf(loaded, node.path, "key") });
+      hosts.push({
+        address: node.address,
+        names: node.fqdn === null ? [node.name] : [node.fqdn, node.name],
+        from: positionOf(loaded, node.path, "key"),
+      });
     }
-    if (doc.front !== undefined) hosts.push({ address: doc.front.address, names: doc.domain === undefined ? [doc.front.name] : [`${doc.front.name}.${doc.domain}`, doc.front.name], from: positionOf(loaded, ["front"], "key") });
+    if (doc.front !== undefined)
+      hosts.push({
+        address: doc.front.address,
+        names:
+          doc.domain === undefined ? [doc.front.name] : [`${doc.front.name}.${doc.domain}`, doc.front.name],
+        from: positionOf(loaded, ["front"], "key"),
+      });
     return hosts;
   }
 

@@ -1,7 +1,16 @@
-import type { Cidr } from "./address.ts";
-import type { ComponentDoc, Doc, NetworkDoc, NodeDoc, Nouns, ProfileDoc, SiteDoc, TargetDoc } from "../validate/documents.ts";
-import type { Loaded, Path } from "../load/yaml.ts";
 import type { Value } from "../core/text.ts";
+import type { Loaded, Path } from "../load/yaml.ts";
+import type {
+  ComponentDoc,
+  Doc,
+  NetworkDoc,
+  NodeDoc,
+  Nouns,
+  ProfileDoc,
+  SiteDoc,
+  TargetDoc,
+} from "../validate/documents.ts";
+import type { Cidr } from "./address.ts";
 
 /** A component of the library. */
 export interface Component {

@@ -28,22 +28,45 @@ function nodeScope(node: Draft & Partial<Pick<Node, "components">>, library: Lib
   const scope: Record<string, Value | Unavailable> = {
     name: node.name,
     fqdn: node.fqdn ?? node.name,
-    address: node.address ?? new Unavailable({ code: "bad-address", message: `node "${node.name}" has no management address` }),
+    address:
+      node.address ??
+      new Unavailable({ code: "bad-address", message: `node "${node.name}" has no management address` }),
     workers: node.workers,
     cpus: node.cpus,
     generation: node.generation,
     profile: node.profile,
   };
-  lazy(scope, "networks", () => Object.fromEntries([...node.interfaces].map(([name, nic]) => [name, {
-    cidr: nic.network.doc.cidr,
-    prefix: nic.network.cidr.prefix,
-    netmask: netmask(nic.network.cidr.prefix),
-    network: formatAddress(nic.network.cidr.network),
-    address: nic.address ?? new Unavailable({ code: "bad-address", message: `node "${node.name}" has no address on ${name}`, hint: `give interfaces.${name} an address` }),
-    gateway: nic.network.doc.gateway ?? new Unavailable({ code: "unknown-name", message: `the network ${name} has no gateway` }),
-    mtu: nic.mtu ?? 1500,
-    interface: nic.name ?? new Unavailable({ code: "unknown-name", message: `the interface of ${name} has no name of its own`, hint: `give the node's interfaces.${name} a name, or do without` }),
-  }])));
+  lazy(scope, "networks", () =>
+    Object.fromEntries(
+      [...node.interfaces].map(([name, nic]) => [
+        name,
+        {
+          cidr: nic.network.doc.cidr,
+          prefix: nic.network.cidr.prefix,
+          netmask: netmask(nic.network.cidr.prefix),
+          network: formatAddress(nic.network.cidr.network),
+          address:
+            nic.address ??
+            new Unavailable({
+              code: "bad-address",
+              message: `node "${node.name}" has no address on ${name}`,
+              hint: `give interfaces.${name} an address`,
+            }),
+          gateway:
+            nic.network.doc.gateway ??
+            new Unavailable({ code: "unknown-name", message: `the network ${name} has no gateway` }),
+          mtu: nic.mtu ?? 1500,
+          interface:
+            nic.name ??
+            new Unavailable({
+              code: "unknown-name",
+              message: `the interface of ${name} has no name of its own`,
+              hint: `give the node's interfaces.${name} a name, or do without`,
+            }),
+        },
+      ]),
+    ),
+  );
   if (node.components !== undefined && library !== null) {
     const components = node.components;
     lazy(scope, "runs", () => {
@@ -113,7 +136,14 @@ export function required(component: Component, library: Library): readonly strin
 
 /** One member of a group as templates see it. */
 export function memberScope(node: Node, index: number, count: number): { readonly [key: string]: Value } {
-  return { name: node.name, host: node.name, address: node.address ?? "", index, first: index === 0, last: index === count - 1 };
+  return {
+    name: node.name,
+    host: node.name,
+    address: node.address ?? "",
+    index,
+    first: index === 0,
+    last: index === count - 1,
+  };
 }
 
 /**
@@ -134,16 +164,36 @@ export function groupScope(component: Component, members: readonly Node[], site:
   } else {
     const why =
       component.doc.front === true
-        ? new Unavailable({ code: "missing-front", message: `"${component.name}" runs on ${members.length} nodes that others reach by one name, and the site has no front`, hint: "add front: { name: ..., address: ... } to the site" })
-        : new Unavailable({ code: "missing-front", message: `"${component.name}" runs on ${members.length} nodes and has no front, so only its members can be named`, hint: "use members, or say front: true in the component" });
+        ? new Unavailable({
+            code: "missing-front",
+            message: `"${component.name}" runs on ${members.length} nodes that others reach by one name, and the site has no front`,
+            hint: "add front: { name: ..., address: ... } to the site",
+          })
+        : new Unavailable({
+            code: "missing-front",
+            message: `"${component.name}" runs on ${members.length} nodes and has no front, so only its members can be named`,
+            hint: "use members, or say front: true in the component",
+          });
     host = why;
     address = why;
   }
-  return { members: views, first: views[0] ?? null, many: members.length > 1, count: members.length, host, address };
+  return {
+    members: views,
+    first: views[0] ?? null,
+    many: members.length > 1,
+    count: members.length,
+    host,
+    address,
+  };
 }
 
 /** Everything but needs, secrets and instances, which the plan adds. */
-export function baseScope(node: Node, component: Component | null, site: Site, library: Library): Record<string, Value | Unavailable | undefined> {
+export function baseScope(
+  node: Node,
+  component: Component | null,
+  site: Site,
+  library: Library,
+): Record<string, Value | Unavailable | undefined> {
   const scope: Record<string, Value | Unavailable | undefined> = {};
   lazy(scope, "node", () => nodeScope(node, library));
   lazy(scope, "site", () => siteScope(site));
@@ -167,9 +217,31 @@ const siteScopes = new WeakMap<Site, Scope>();
 function siteScope(site: Site): Scope {
   let scope = siteScopes.get(site);
   if (scope === undefined) {
-    const made: Record<string, Value | Unavailable | undefined> = { name: site.name, domain: site.doc.domain ?? "" };
-    lazy(made, "nodes", () => site.nodes.map((node) => ({ name: node.name, fqdn: node.fqdn ?? node.name, address: node.address ?? "" })));
-    lazy(made, "networks", () => Object.fromEntries([...site.networks].map(([name, { doc, cidr }]) => [name, { cidr: doc.cidr, prefix: cidr.prefix, netmask: netmask(cidr.prefix), gateway: doc.gateway ?? "", mtu: doc.mtu ?? 1500 }])));
+    const made: Record<string, Value | Unavailable | undefined> = {
+      name: site.name,
+      domain: site.doc.domain ?? "",
+    };
+    lazy(made, "nodes", () =>
+      site.nodes.map((node) => ({
+        name: node.name,
+        fqdn: node.fqdn ?? node.name,
+        address: node.address ?? "",
+      })),
+    );
+    lazy(made, "networks", () =>
+      Object.fromEntries(
+        [...site.networks].map(([name, { doc, cidr }]) => [
+          name,
+          {
+            cidr: doc.cidr,
+            prefix: cidr.prefix,
+            netmask: netmask(cidr.prefix),
+            gateway: doc.gateway ?? "",
+            mtu: doc.mtu ?? 1500,
+          },
+        ]),
+      ),
+    );
     scope = made;
     siteScopes.set(site, scope);
   }
@@ -179,8 +251,15 @@ function siteScope(site: Site): Scope {
 function namesScope(component: Component, node: Node): Scope {
   const scope: Record<string, Value | Unavailable> = {};
   for (const [word, value] of Object.entries(component.doc.names ?? {})) {
-    const found = typeof value === "string" ? value : (value[node.target.target] ?? value[node.target.family]);
-    scope[word] = found ?? new Unavailable({ code: "missing-name", message: `the word "${word}" of "${component.name}" has no value for ${node.target.target}`, hint: `add ${node.target.target}: or ${node.target.family}: to names.${word}` });
+    const found =
+      typeof value === "string" ? value : (value[node.target.target] ?? value[node.target.family]);
+    scope[word] =
+      found ??
+      new Unavailable({
+        code: "missing-name",
+        message: `the word "${word}" of "${component.name}" has no value for ${node.target.target}`,
+        hint: `add ${node.target.target}: or ${node.target.family}: to names.${word}`,
+      });
   }
   return scope;
 }

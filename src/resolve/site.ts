@@ -15,31 +15,64 @@ const reservedNames: ReadonlySet<string> = new Set(["manifest", "origins", "lab"
 
 /** Keys of cloud-config that seedsmith writes itself. */
 export const ownCloudConfigKeys: readonly string[] = [
-  "apt", "bootcmd", "fqdn", "hostname", "locale", "manage_etc_hosts", "package_update", "package_upgrade", "packages",
-  "prefer_fqdn_over_hostname", "preserve_hostname", "runcmd", "ssh_pwauth", "users", "write_files",
+  "apt",
+  "bootcmd",
+  "fqdn",
+  "hostname",
+  "locale",
+  "manage_etc_hosts",
+  "package_update",
+  "package_upgrade",
+  "packages",
+  "prefer_fqdn_over_hostname",
+  "preserve_hostname",
+  "runcmd",
+  "ssh_pwauth",
+  "users",
+  "write_files",
 ];
 
 /**
  * Resolves a site.
  * @returns the site, or null when it cannot be made sense of; problems are added either way
  */
-export function resolveSite(site: Doc<SiteDoc>, library: Library, rendering: Rendering, targetOverride?: string): Site | null {
+export function resolveSite(
+  site: Doc<SiteDoc>,
+  library: Library,
+  rendering: Rendering,
+  targetOverride?: string,
+): Site | null {
   const { problems } = rendering;
   const { doc, loaded } = site;
   const at = (path: Path, part: "key" | "value" = "value"): Position => positionOf(loaded, path, part);
 
   if (!isHostName(doc.site)) {
-    problems.add({ code: "bad-name", at: at(["site"]), message: `"${doc.site}" is not a valid site name`, hint: "use lower-case letters, digits and dashes" });
+    problems.add({
+      code: "bad-name",
+      at: at(["site"]),
+      message: `"${doc.site}" is not a valid site name`,
+      hint: "use lower-case letters, digits and dashes",
+    });
   }
   const networks = resolveNetworks(site, rendering);
   if (doc.domain !== undefined && !doc.domain.split(".").every(isHostName)) {
-    problems.add({ code: "bad-name", at: at(["domain"]), message: `"${doc.domain}" is not a valid domain`, hint: "use names joined by dots" });
+    problems.add({
+      code: "bad-name",
+      at: at(["domain"]),
+      message: `"${doc.domain}" is not a valid domain`,
+      hint: "use names joined by dots",
+    });
   }
   const targetName = targetOverride ?? doc.target;
   const findTarget = (name: string, where: Position | null) => {
     const target = library.targets.get(name);
     if (target === undefined) {
-      problems.add({ code: "unknown-target", at: where, message: `there is no target "${name}"`, ...hint(name, [...library.targets.keys()]) });
+      problems.add({
+        code: "unknown-target",
+        at: where,
+        message: `there is no target "${name}"`,
+        ...hint(name, [...library.targets.keys()]),
+      });
     }
     return target?.doc;
   };
@@ -60,24 +93,51 @@ export function resolveSite(site: Doc<SiteDoc>, library: Library, rendering: Ren
     const management = networks.get("management");
     const value = parseAddress(front.address);
     if (value === null || (management !== undefined && !isHostOf(value, management.cidr))) {
-      problems.add({ code: "bad-address", at: at(["front", "address"]), message: `${front.address} is not an address of the management network`, hint: "the front is an address that the nodes share" });
+      problems.add({
+        code: "bad-address",
+        at: at(["front", "address"]),
+        message: `${front.address} is not an address of the management network`,
+        hint: "the front is an address that the nodes share",
+      });
     } else addresses.set(front.address, ["front", "address"]);
     if (!isHostName(front.name)) {
-      problems.add({ code: "bad-name", at: at(["front", "name"]), message: `"${front.name}" is not a valid host name` });
+      problems.add({
+        code: "bad-name",
+        at: at(["front", "name"]),
+        message: `"${front.name}" is not a valid host name`,
+      });
     }
   }
 
   for (const [name, node] of Object.entries(doc.nodes)) {
     const path: Path = ["nodes", name];
     if (!isHostName(name)) {
-      problems.add({ code: "bad-name", at: at(path, "key"), message: `"${name}" is not a valid host name`, hint: "lower-case letters, digits and dashes, at most 63 characters, no dash at either end, not digits alone" });
+      problems.add({
+        code: "bad-name",
+        at: at(path, "key"),
+        message: `"${name}" is not a valid host name`,
+        hint: "lower-case letters, digits and dashes, at most 63 characters, no dash at either end, not digits alone",
+      });
     } else if (reservedNames.has(name)) {
-      problems.add({ code: "bad-name", at: at(path, "key"), message: `a node cannot be named "${name}": the output has a folder or file of that name`, hint: "choose another name" });
+      problems.add({
+        code: "bad-name",
+        at: at(path, "key"),
+        message: `a node cannot be named "${name}": the output has a folder or file of that name`,
+        hint: "choose another name",
+      });
     } else if (front?.name === name) {
-      problems.add({ code: "bad-name", at: at(path, "key"), message: `"${name}" is the name of the site's front`, hint: "choose another name" });
+      problems.add({
+        code: "bad-name",
+        at: at(path, "key"),
+        message: `"${name}" is the name of the site's front`,
+        hint: "choose another name",
+      });
     }
     names.set(name, path);
-    const nodeTarget = targetOverride === undefined && node.target !== undefined ? findTarget(node.target, at([...path, "target"])) : siteTarget;
+    const nodeTarget =
+      targetOverride === undefined && node.target !== undefined
+        ? findTarget(node.target, at([...path, "target"]))
+        : siteTarget;
     let chain = chains.get(node.profile);
     if (chain === undefined) {
       chain = profileChain(node.profile, library, rendering, at([...path, "profile"]));
@@ -85,7 +145,10 @@ export function resolveSite(site: Doc<SiteDoc>, library: Library, rendering: Ren
     } else if (chain === null) {
       profileChain(node.profile, library, rendering, at([...path, "profile"]));
     }
-    const interfaces = networks === null ? new Map<string, Interface>() : resolveInterfaces(name, node, site, networks, { addresses, macs }, rendering);
+    const interfaces =
+      networks === null
+        ? new Map<string, Interface>()
+        : resolveInterfaces(name, node, site, networks, { addresses, macs }, rendering);
     checkCloudConfig(node.cloud_config, loaded, [...path, "cloud_config"], rendering);
     if (chain === null || nodeTarget === undefined) {
       sound = false;
@@ -122,7 +185,12 @@ export function resolveSite(site: Doc<SiteDoc>, library: Library, rendering: Ren
     nodes.push({ ...draft, components, options: resolved, layers: layersOf(draft, chain, site) });
   }
   if (Object.keys(doc.nodes).length === 0) {
-    problems.add({ code: "no-match", at: at(["nodes"], "key"), message: "the site has no nodes", hint: "add one below nodes:" });
+    problems.add({
+      code: "no-match",
+      at: at(["nodes"], "key"),
+      message: "the site has no nodes",
+      hint: "add one below nodes:",
+    });
   }
   if (!sound || networks === null) return null;
 
@@ -136,7 +204,12 @@ export function resolveSite(site: Doc<SiteDoc>, library: Library, rendering: Ren
   }
   for (const component of Object.keys(doc.options ?? {})) {
     if (library.components.has(component) && !groups.has(component)) {
-      problems.add({ code: "unused-option", at: at(["options", component], "key"), message: `no node of the site runs "${component}", so its options do nothing`, hint: "remove them, or give a node a profile that has the component" });
+      problems.add({
+        code: "unused-option",
+        at: at(["options", component], "key"),
+        message: `no node of the site runs "${component}", so its options do nothing`,
+        hint: "remove them, or give a node a profile that has the component",
+      });
     }
   }
   return {
@@ -157,14 +230,24 @@ function hint(word: string, known: readonly string[]): { hint?: string } {
 }
 
 /** The chain of profiles that `name` extends, the base first; null when a link is missing or circular. */
-export function profileChain(name: string, library: Library, rendering: Rendering, from: Position | null): readonly Doc<ProfileDoc>[] | null {
+export function profileChain(
+  name: string,
+  library: Library,
+  rendering: Rendering,
+  from: Position | null,
+): readonly Doc<ProfileDoc>[] | null {
   const chain: Doc<ProfileDoc>[] = [];
   let next: string | undefined = name;
   let at = from;
   while (next !== undefined) {
     const profile = library.profiles.get(next);
     if (profile === undefined) {
-      rendering.problems.add({ code: "unknown-profile", at, message: `there is no profile "${next}"`, ...hint(next, [...library.profiles.keys()]) });
+      rendering.problems.add({
+        code: "unknown-profile",
+        at,
+        message: `there is no profile "${next}"`,
+        ...hint(next, [...library.profiles.keys()]),
+      });
       return null;
     }
     if (chain.includes(profile)) {
@@ -187,13 +270,23 @@ type Draft = Omit<Node, "components" | "options" | "layers">;
 
 /** Options of one node's components, by layers: component, base profile, profile, site, node. Maps merge, the rest replaces. */
 class OptionLayers {
-  readonly #layers: { values: { readonly [component: string]: { readonly [option: string]: unknown } }; loaded: Loaded; path: Path }[] = [];
+  readonly #layers: {
+    values: { readonly [component: string]: { readonly [option: string]: unknown } };
+    loaded: Loaded;
+    path: Path;
+  }[] = [];
   readonly #node: Draft;
   readonly #site: Doc<SiteDoc>;
   readonly #library: Library;
   readonly #rendering: Rendering;
 
-  constructor(node: Draft, chain: readonly Doc<ProfileDoc>[], site: Doc<SiteDoc>, library: Library, rendering: Rendering) {
+  constructor(
+    node: Draft,
+    chain: readonly Doc<ProfileDoc>[],
+    site: Doc<SiteDoc>,
+    library: Library,
+    rendering: Rendering,
+  ) {
     this.#node = node;
     this.#site = site;
     this.#library = library;
@@ -205,7 +298,8 @@ class OptionLayers {
       }
       if (doc.options !== undefined) this.#layers.push({ values: doc.options, loaded, path: ["options"] });
     }
-    if (site.doc.options !== undefined) this.#layers.push({ values: site.doc.options, loaded: site.loaded, path: ["options"] });
+    if (site.doc.options !== undefined)
+      this.#layers.push({ values: site.doc.options, loaded: site.loaded, path: ["options"] });
     if (node.doc.options !== undefined) {
       this.#layers.push({ values: node.doc.options, loaded: site.loaded, path: [...node.path, "options"] });
     }
@@ -216,7 +310,10 @@ class OptionLayers {
   }
 
   /** The options of one component. `known` holds those of the components it requires. */
-  resolve(component: Component, known: ReadonlyMap<string, { readonly [option: string]: Value }>): { readonly [option: string]: Value } {
+  resolve(
+    component: Component,
+    known: ReadonlyMap<string, { readonly [option: string]: Value }>,
+  ): { readonly [option: string]: Value } {
     const declared = component.doc.options ?? {};
     const { problems } = this.#rendering;
     const values: Record<string, Value> = {};
@@ -226,11 +323,17 @@ class OptionLayers {
       for (const [option, value] of Object.entries(given ?? {})) {
         const path = this.#path(layer, component.name, option);
         if (!Object.hasOwn(declared, option)) {
-          problems.add({ code: "unknown-option", at: positionOf(layer.loaded, path, "key"), message: `"${component.name}" has no option "${option}"`, ...hint(option, Object.keys(declared)) });
+          problems.add({
+            code: "unknown-option",
+            at: positionOf(layer.loaded, path, "key"),
+            message: `"${component.name}" has no option "${option}"`,
+            ...hint(option, Object.keys(declared)),
+          });
           continue;
         }
         const before = set.get(option)?.value;
-        const merged = declared[option]?.type === "map" && isMap(before) && isMap(value) ? { ...before, ...value } : value;
+        const merged =
+          declared[option]?.type === "map" && isMap(before) && isMap(value) ? { ...before, ...value } : value;
         set.set(option, { value: merged, at: positionOf(layer.loaded, path), doc: layer.loaded, path });
       }
     }
@@ -250,10 +353,21 @@ class OptionLayers {
       }
       const doc_ = given?.doc ?? component.loaded;
       const path = given?.path ?? ["options", option, "default"];
-      const value = evaluate(given === undefined ? doc.default : given.value, scope, doc_, path, this.#rendering);
+      const value = evaluate(
+        given === undefined ? doc.default : given.value,
+        scope,
+        doc_,
+        path,
+        this.#rendering,
+      );
       const wrong = wrongOption(value, doc);
       if (wrong !== null) {
-        problems.add({ code: wrong.code, at: given?.at ?? positionOf(component.loaded, path), message: `the option "${option}" of "${component.name}" ${wrong.message}`, ...(wrong.hint === undefined ? {} : { hint: wrong.hint }) });
+        problems.add({
+          code: wrong.code,
+          at: given?.at ?? positionOf(component.loaded, path),
+          message: `the option "${option}" of "${component.name}" ${wrong.message}`,
+          ...(wrong.hint === undefined ? {} : { hint: wrong.hint }),
+        });
       }
       values[option] = value;
     }
@@ -265,14 +379,30 @@ class OptionLayers {
     const here = new Set(components.map((component) => component.name));
     for (const layer of this.#layers) {
       for (const component of Object.keys(layer.values)) {
-        const path = layer.path.at(-1) === "with" ? layer.path.slice(0, -1).concat("use") : [...layer.path, component];
+        const path =
+          layer.path.at(-1) === "with" ? layer.path.slice(0, -1).concat("use") : [...layer.path, component];
         const at = positionOf(layer.loaded, path, layer.path.at(-1) === "with" ? "value" : "key");
         if (!this.#library.components.has(component)) {
-          this.#rendering.problems.add({ code: "unknown-component", at, message: `there is no component "${component}"`, ...hint(component, [...this.#library.components.keys()]) });
+          this.#rendering.problems.add({
+            code: "unknown-component",
+            at,
+            message: `there is no component "${component}"`,
+            ...hint(component, [...this.#library.components.keys()]),
+          });
         } else if (!here.has(component) && layer.loaded !== this.#site.loaded) {
-          this.#rendering.problems.add({ code: "unused-option", at, message: `nothing that uses this profile runs "${component}", so its options do nothing`, hint: "remove them, or add the component" });
+          this.#rendering.problems.add({
+            code: "unused-option",
+            at,
+            message: `nothing that uses this profile runs "${component}", so its options do nothing`,
+            hint: "remove them, or add the component",
+          });
         } else if (!here.has(component) && layer.path[0] === "nodes") {
-          this.#rendering.problems.add({ code: "unused-option", at, message: `node "${this.#node.name}" does not run "${component}", so its options do nothing`, hint: "remove them" });
+          this.#rendering.problems.add({
+            code: "unused-option",
+            at,
+            message: `node "${this.#node.name}" does not run "${component}", so its options do nothing`,
+            hint: "remove them",
+          });
         }
       }
     }
@@ -283,8 +413,18 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
-function wrongOption(value: Value, doc: OptionDoc): { code: "wrong-type" | "wrong-value"; message: string; hint?: string } | null {
-  const words = { string: "a string", identifier: "an identifier", integer: "a whole number", boolean: "true or false", list: "a list", map: "a map" };
+function wrongOption(
+  value: Value,
+  doc: OptionDoc,
+): { code: "wrong-type" | "wrong-value"; message: string; hint?: string } | null {
+  const words = {
+    string: "a string",
+    identifier: "an identifier",
+    integer: "a whole number",
+    boolean: "true or false",
+    list: "a list",
+    map: "a map",
+  };
   const right = {
     string: typeof value === "string",
     identifier: typeof value === "string" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(value),
@@ -297,28 +437,52 @@ function wrongOption(value: Value, doc: OptionDoc): { code: "wrong-type" | "wron
     return {
       code: "wrong-type",
       message: `must be ${words[doc.type]}`,
-      ...(doc.type === "boolean" && typeof value === "string" ? { hint: "write true or false without quotes (yes and no are strings)" } : doc.help === undefined ? {} : { hint: doc.help }),
+      ...(doc.type === "boolean" && typeof value === "string"
+        ? { hint: "write true or false without quotes (yes and no are strings)" }
+        : doc.help === undefined
+          ? {}
+          : { hint: doc.help }),
     };
   }
   if (doc.enum !== undefined && !doc.enum.includes(value as never)) {
-    return { code: "wrong-value", message: `may not be "${String(value)}"`, hint: suggest(String(value), doc.enum.map(String)) ?? `one of: ${doc.enum.join(", ")}` };
+    return {
+      code: "wrong-value",
+      message: `may not be "${String(value)}"`,
+      hint: suggest(String(value), doc.enum.map(String)) ?? `one of: ${doc.enum.join(", ")}`,
+    };
   }
   return null;
 }
 
 /** All components that a node runs: those listed and what they require, requirements first, `after` respected. */
-function closure(node: Draft, chain: readonly Doc<ProfileDoc>[], options: OptionLayers, library: Library, rendering: Rendering): readonly Component[] {
+function closure(
+  node: Draft,
+  chain: readonly Doc<ProfileDoc>[],
+  options: OptionLayers,
+  library: Library,
+  rendering: Rendering,
+): readonly Component[] {
   const found: Component[] = [];
   const open: string[] = [];
   const known = new Map<string, { readonly [option: string]: Value }>();
   const visit = (name: string, at: Position): void => {
     const component = library.components.get(name);
     if (component === undefined) {
-      rendering.problems.add({ code: "unknown-component", at, message: `there is no component "${name}"`, ...hint(name, [...library.components.keys()]) });
+      rendering.problems.add({
+        code: "unknown-component",
+        at,
+        message: `there is no component "${name}"`,
+        ...hint(name, [...library.components.keys()]),
+      });
       return;
     }
     if (open.includes(name)) {
-      rendering.problems.add({ code: "cycle", at, message: `components require each other in a circle: ${[...open.slice(open.indexOf(name)), name].join(" -> ")}`, hint: "one of them can say after: instead of requires:, or neither" });
+      rendering.problems.add({
+        code: "cycle",
+        at,
+        message: `components require each other in a circle: ${[...open.slice(open.indexOf(name)), name].join(" -> ")}`,
+        hint: "one of them can say after: instead of requires:, or neither",
+      });
       return;
     }
     if (found.includes(component)) return;
@@ -326,7 +490,15 @@ function closure(node: Draft, chain: readonly Doc<ProfileDoc>[], options: Option
     for (const [index, item] of (component.doc.requires ?? []).entries()) {
       const path: Path = ["requires", index];
       if (typeof item === "string") visit(item, positionOf(component.loaded, path));
-      else if (holds(item.when, optionScope(node, undefined, component, options.resolve(component, known), known, library), component.loaded, path, rendering)) {
+      else if (
+        holds(
+          item.when,
+          optionScope(node, undefined, component, options.resolve(component, known), known, library),
+          component.loaded,
+          path,
+          rendering,
+        )
+      ) {
         visit(item.use, positionOf(component.loaded, [...path, "use"]));
       }
     }
@@ -337,24 +509,58 @@ function closure(node: Draft, chain: readonly Doc<ProfileDoc>[], options: Option
   for (const { doc, loaded } of chain) {
     for (const [index, item] of (doc.components ?? []).entries()) {
       const use = typeof item === "string" ? item : item.use;
-      visit(use, positionOf(loaded, typeof item === "string" ? ["components", index] : ["components", index, "use"]));
+      visit(
+        use,
+        positionOf(loaded, typeof item === "string" ? ["components", index] : ["components", index, "use"]),
+      );
     }
   }
   return found;
 }
 
 function layersOf(node: Draft, chain: readonly Doc<ProfileDoc>[], site: Doc<SiteDoc>): readonly Layer[] {
-  const layers: Layer[] = chain.map(({ doc, loaded }, index) => ({ title: `profile ${doc.profile}`, nouns: doc, loaded, path: [], rank: 1 + index, cloudConfig: doc.cloud_config ?? {} }));
-  layers.push({ title: "site", nouns: { ...site.doc }, loaded: site.loaded, path: [], rank: 1000, cloudConfig: site.doc.cloud_config ?? {} });
-  layers.push({ title: `node ${node.name}`, nouns: node.doc, loaded: site.loaded, path: node.path, rank: 1001, cloudConfig: node.doc.cloud_config ?? {} });
+  const layers: Layer[] = chain.map(({ doc, loaded }, index) => ({
+    title: `profile ${doc.profile}`,
+    nouns: doc,
+    loaded,
+    path: [],
+    rank: 1 + index,
+    cloudConfig: doc.cloud_config ?? {},
+  }));
+  layers.push({
+    title: "site",
+    nouns: { ...site.doc },
+    loaded: site.loaded,
+    path: [],
+    rank: 1000,
+    cloudConfig: site.doc.cloud_config ?? {},
+  });
+  layers.push({
+    title: `node ${node.name}`,
+    nouns: node.doc,
+    loaded: site.loaded,
+    path: node.path,
+    rank: 1001,
+    cloudConfig: node.doc.cloud_config ?? {},
+  });
   return layers;
 }
 
 /** cloud-init keys that seedsmith writes are not the user's to write. */
-export function checkCloudConfig(value: { readonly [key: string]: unknown } | undefined, loaded: Loaded, path: Path, rendering: Rendering): void {
+export function checkCloudConfig(
+  value: { readonly [key: string]: unknown } | undefined,
+  loaded: Loaded,
+  path: Path,
+  rendering: Rendering,
+): void {
   for (const key of Object.keys(value ?? {})) {
     if (ownCloudConfigKeys.includes(key)) {
-      rendering.problems.add({ code: "clash", at: positionOf(loaded, [...path, key], "key"), message: `seedsmith writes the cloud-init key "${key}" itself`, hint: "use the nouns of a component instead: packages, files, before_start and so on" });
+      rendering.problems.add({
+        code: "clash",
+        at: positionOf(loaded, [...path, key], "key"),
+        message: `seedsmith writes the cloud-init key "${key}" itself`,
+        hint: "use the nouns of a component instead: packages, files, before_start and so on",
+      });
     }
   }
 }
@@ -366,26 +572,59 @@ function checkUsers(site: Doc<SiteDoc>, rendering: Rendering): void {
     const path: Path = ["access", "users", index, "name"];
     const at = positionOf(site.loaded, path);
     const other = seen.get(user.name);
-    if (other !== undefined) rendering.problems.add({ code: "clash", at, message: `the user "${user.name}" is listed twice`, also: [{ at: positionOf(site.loaded, other), label: "the first" }] });
+    if (other !== undefined)
+      rendering.problems.add({
+        code: "clash",
+        at,
+        message: `the user "${user.name}" is listed twice`,
+        also: [{ at: positionOf(site.loaded, other), label: "the first" }],
+      });
     seen.set(user.name, path);
-    if (user.name === "root") rendering.problems.add({ code: "bad-name", at, message: "root is not a user to create", hint: "name a person or a role; users get sudo" });
+    if (user.name === "root")
+      rendering.problems.add({
+        code: "bad-name",
+        at,
+        message: "root is not a user to create",
+        hint: "name a person or a role; users get sudo",
+      });
     for (const [k, key] of (user.ssh_authorized_keys ?? []).entries()) {
       if (!/^(\S+ )*(ssh-(ed25519|rsa|dss)|ecdsa-sha2-\S+|sk-\S+) [A-Za-z0-9+/]+=*( .*)?$/.test(key)) {
-        rendering.problems.add({ code: "wrong-value", at: positionOf(site.loaded, ["access", "users", index, "ssh_authorized_keys", k]), message: "this is not a public SSH key", hint: "copy the one line of ~/.ssh/id_ed25519.pub" });
+        rendering.problems.add({
+          code: "wrong-value",
+          at: positionOf(site.loaded, ["access", "users", index, "ssh_authorized_keys", k]),
+          message: "this is not a public SSH key",
+          hint: "copy the one line of ~/.ssh/id_ed25519.pub",
+        });
       }
     }
   }
   if (!users.some((user) => (user.ssh_authorized_keys ?? []).length > 0 || user.password === true)) {
-    rendering.problems.add({ code: "no-login", at: positionOf(site.loaded, site.doc.access === undefined ? [] : ["access"]), message: "no user of the site has an SSH key or a password: nobody will be able to log in to its nodes", hint: "add access: { users: [{ name: ops, ssh_authorized_keys: [...] }] }", notice: true });
+    rendering.problems.add({
+      code: "no-login",
+      at: positionOf(site.loaded, site.doc.access === undefined ? [] : ["access"]),
+      message: "no user of the site has an SSH key or a password: nobody will be able to log in to its nodes",
+      hint: "add access: { users: [{ name: ops, ssh_authorized_keys: [...] }] }",
+      notice: true,
+    });
   }
 }
 
 function resolveNetworks(site: Doc<SiteDoc>, rendering: Rendering): Map<string, Network> | null {
   const networks = new Map<string, Network>();
   let sound = true;
-  const fail = (code: "bad-network" | "bad-address", path: Path, message: string, hintText?: string): void => {
+  const fail = (
+    code: "bad-network" | "bad-address",
+    path: Path,
+    message: string,
+    hintText?: string,
+  ): void => {
     sound = false;
-    rendering.problems.add({ code, at: positionOf(site.loaded, path), message, ...(hintText === undefined ? {} : { hint: hintText }) });
+    rendering.problems.add({
+      code,
+      at: positionOf(site.loaded, path),
+      message,
+      ...(hintText === undefined ? {} : { hint: hintText }),
+    });
   };
   for (const [name, doc] of Object.entries(site.doc.networks)) {
     const path: Path = ["networks", name];
@@ -394,28 +633,59 @@ function resolveNetworks(site: Doc<SiteDoc>, rendering: Rendering): Map<string, 
       const [address, prefix] = doc.cidr.split("/");
       const value = parseAddress(address ?? "");
       const bits = Number(prefix);
-      fail("bad-network", [...path, "cidr"], `"${doc.cidr}" is not a network`, value !== null && Number.isInteger(bits) && bits >= 0 && bits <= 32 ? `the network of that address is ${formatAddress(value - (value % 2 ** (32 - bits)))}/${bits}` : "write it like 10.0.0.0/24");
+      fail(
+        "bad-network",
+        [...path, "cidr"],
+        `"${doc.cidr}" is not a network`,
+        value !== null && Number.isInteger(bits) && bits >= 0 && bits <= 32
+          ? `the network of that address is ${formatAddress(value - (value % 2 ** (32 - bits)))}/${bits}`
+          : "write it like 10.0.0.0/24",
+      );
       continue;
     }
     for (const [other, { cidr: c }] of networks) {
-      if (cidr.network <= c.broadcast && c.network <= cidr.broadcast) fail("bad-network", [...path, "cidr"], `the network overlaps "${other}" (${site.doc.networks[other]?.cidr})`, "give each network a range of its own");
+      if (cidr.network <= c.broadcast && c.network <= cidr.broadcast)
+        fail(
+          "bad-network",
+          [...path, "cidr"],
+          `the network overlaps "${other}" (${site.doc.networks[other]?.cidr})`,
+          "give each network a range of its own",
+        );
     }
     if (doc.gateway !== undefined) {
       const gateway = parseAddress(doc.gateway);
-      if (gateway === null || !isHostOf(gateway, cidr)) fail("bad-address", [...path, "gateway"], `the gateway ${doc.gateway} is not an address of ${doc.cidr}`, "a gateway must be reachable in its own network");
+      if (gateway === null || !isHostOf(gateway, cidr))
+        fail(
+          "bad-address",
+          [...path, "gateway"],
+          `the gateway ${doc.gateway} is not an address of ${doc.cidr}`,
+          "a gateway must be reachable in its own network",
+        );
     }
     for (const [index, server] of (doc.nameservers ?? []).entries()) {
-      if (parseAddress(server) === null) fail("bad-address", [...path, "nameservers", index], `"${server}" is not an IPv4 address`);
+      if (parseAddress(server) === null)
+        fail("bad-address", [...path, "nameservers", index], `"${server}" is not an IPv4 address`);
     }
     for (const [index, route] of (doc.routes ?? []).entries()) {
-      if (parseCidr(route.to) === null) fail("bad-network", [...path, "routes", index, "to"], `"${route.to}" is not a network`);
+      if (parseCidr(route.to) === null)
+        fail("bad-network", [...path, "routes", index, "to"], `"${route.to}" is not a network`);
       const via = parseAddress(route.via);
-      if (via === null || !isHostOf(via, cidr)) fail("bad-address", [...path, "routes", index, "via"], `${route.via} is not an address of ${doc.cidr}`);
+      if (via === null || !isHostOf(via, cidr))
+        fail(
+          "bad-address",
+          [...path, "routes", index, "via"],
+          `${route.via} is not an address of ${doc.cidr}`,
+        );
     }
     networks.set(name, { name, doc, cidr });
   }
   if (!networks.has("management") && sound) {
-    fail("bad-network", ["networks"], 'the site has no network named "management"', "the nodes reach each other over it");
+    fail(
+      "bad-network",
+      ["networks"],
+      'the site has no network named "management"',
+      "the nodes reach each other over it",
+    );
   }
   return sound ? networks : null;
 }
@@ -436,34 +706,95 @@ function resolveInterfaces(
     const path: Path = [...base, name];
     const network = networks.get(name);
     if (network === undefined) {
-      problems.add({ code: "unknown-network", at: at(path, "key"), message: `the site has no network "${name}"`, ...hint(name, [...networks.keys()]) });
+      problems.add({
+        code: "unknown-network",
+        at: at(path, "key"),
+        message: `the site has no network "${name}"`,
+        ...hint(name, [...networks.keys()]),
+      });
       continue;
     }
     let mac: string | null = null;
     if (doc.mac !== undefined) {
       mac = parseMac(doc.mac);
       const other = mac === null ? undefined : seen.macs.get(mac);
-      if (mac === null) problems.add({ code: "bad-mac", at: at([...path, "mac"]), message: `"${doc.mac}" is not the MAC address of a network card`, hint: "six pairs of hexadecimal digits in quotes, the second digit even" });
-      else if (other !== undefined) problems.add({ code: "bad-mac", at: at([...path, "mac"]), message: `the MAC address ${mac} is used twice`, hint: "each card has its own", also: [{ at: at(other), label: "the first" }] });
+      if (mac === null)
+        problems.add({
+          code: "bad-mac",
+          at: at([...path, "mac"]),
+          message: `"${doc.mac}" is not the MAC address of a network card`,
+          hint: "six pairs of hexadecimal digits in quotes, the second digit even",
+        });
+      else if (other !== undefined)
+        problems.add({
+          code: "bad-mac",
+          at: at([...path, "mac"]),
+          message: `the MAC address ${mac} is used twice`,
+          hint: "each card has its own",
+          also: [{ at: at(other), label: "the first" }],
+        });
       if (mac !== null) seen.macs.set(mac, [...path, "mac"]);
     } else if (doc.name === undefined) {
-      problems.add({ code: "bad-mac", at: at(path, "key"), message: `the interface "${name}" of "${nodeName}" has neither mac nor name`, hint: "seedsmith must know which card it is: give its MAC address" });
+      problems.add({
+        code: "bad-mac",
+        at: at(path, "key"),
+        message: `the interface "${name}" of "${nodeName}" has neither mac nor name`,
+        hint: "seedsmith must know which card it is: give its MAC address",
+      });
     }
     if (doc.address !== undefined) {
       const value = parseAddress(doc.address);
       const other = seen.addresses.get(doc.address);
       const where = at([...path, "address"]);
-      if (value === null) problems.add({ code: "bad-address", at: where, message: `"${doc.address}" is not an IPv4 address`, hint: "write it like 10.0.0.11, without a prefix" });
-      else if (!isHostOf(value, network.cidr)) problems.add({ code: "bad-address", at: where, message: `${doc.address} is not a host address of ${name} (${network.doc.cidr})`, hint: `choose one between ${formatAddress(network.cidr.network + 1)} and ${formatAddress(network.cidr.broadcast - 1)}` });
-      else if (doc.address === network.doc.gateway) problems.add({ code: "bad-address", at: where, message: `${doc.address} is the gateway of ${name}`, hint: "give the node or the gateway another address", also: [{ at: at(["networks", name, "gateway"]), label: "the gateway" }] });
-      else if (other !== undefined) problems.add({ code: "bad-address", at: where, message: `the address ${doc.address} is used twice`, hint: "each node has its own", also: [{ at: at(other), label: "the first" }] });
+      if (value === null)
+        problems.add({
+          code: "bad-address",
+          at: where,
+          message: `"${doc.address}" is not an IPv4 address`,
+          hint: "write it like 10.0.0.11, without a prefix",
+        });
+      else if (!isHostOf(value, network.cidr))
+        problems.add({
+          code: "bad-address",
+          at: where,
+          message: `${doc.address} is not a host address of ${name} (${network.doc.cidr})`,
+          hint: `choose one between ${formatAddress(network.cidr.network + 1)} and ${formatAddress(network.cidr.broadcast - 1)}`,
+        });
+      else if (doc.address === network.doc.gateway)
+        problems.add({
+          code: "bad-address",
+          at: where,
+          message: `${doc.address} is the gateway of ${name}`,
+          hint: "give the node or the gateway another address",
+          also: [{ at: at(["networks", name, "gateway"]), label: "the gateway" }],
+        });
+      else if (other !== undefined)
+        problems.add({
+          code: "bad-address",
+          at: where,
+          message: `the address ${doc.address} is used twice`,
+          hint: "each node has its own",
+          also: [{ at: at(other), label: "the first" }],
+        });
       if (value !== null) seen.addresses.set(doc.address, [...path, "address"]);
     }
     const mtu = doc.mtu ?? network.doc.mtu ?? null;
-    result.set(name, { network, mac, address: doc.address ?? null, name: doc.name ?? (name === "management" || mac === null ? null : name), mtu, path });
+    result.set(name, {
+      network,
+      mac,
+      address: doc.address ?? null,
+      name: doc.name ?? (name === "management" || mac === null ? null : name),
+      mtu,
+      path,
+    });
   }
   if (node.interfaces?.["management"]?.address === undefined) {
-    problems.add({ code: "bad-address", at: at(["nodes", nodeName], "key"), message: `"${nodeName}" has no address on the management network`, hint: "add interfaces: { management: { mac: ..., address: ... } }" });
+    problems.add({
+      code: "bad-address",
+      at: at(["nodes", nodeName], "key"),
+      message: `"${nodeName}" has no address on the management network`,
+      hint: "add interfaces: { management: { mac: ..., address: ... } }",
+    });
   }
   return result;
 }

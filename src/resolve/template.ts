@@ -6,7 +6,16 @@ import mustache from "mustache";
 import type { Position } from "../core/position.ts";
 import type { Problem, Problems } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
-import { type Encoder, encoded, type Filled, type Part, parts, Text, text, type Value } from "../core/text.ts";
+import {
+  type Encoder,
+  encoded,
+  type Filled,
+  type Part,
+  parts,
+  Text,
+  text,
+  type Value,
+} from "../core/text.ts";
 import { firstTextLine, type Loaded, type Path, positionOf } from "../load/yaml.ts";
 
 /** A name that exists but has no value here, and why. */
@@ -57,7 +66,12 @@ function locate(place: Place, template: string, start: number, end: number, rend
   const before = template.slice(0, start);
   const line = before.split("\n").length;
   if ("file" in place) {
-    return { file: place.file, line, column: start - before.lastIndexOf("\n"), length: Math.max(1, end - start) };
+    return {
+      file: place.file,
+      line,
+      column: start - before.lastIndexOf("\n"),
+      length: Math.max(1, end - start),
+    };
   }
   // In a YAML scalar the offset tells little (quotes, indentation, folding): look for the same tag, counted.
   const scalar = positionOf(place.doc, place.path);
@@ -164,25 +178,33 @@ export function render(
           });
           continue;
         }
-        for (const part of parts(substituted === undefined ? filled : encoded(substituted, filled))) sink(part, start, false);
+        for (const part of parts(substituted === undefined ? filled : encoded(substituted, filled)))
+          sink(part, start, false);
       } else if (type === "#") {
         const children = token[4] ?? [];
         if (encoderNames.has(name)) {
           const inner: Part[] = [];
           walk(children, stack, (part) => inner.push(part));
           const whole = encoded(name as Encoder, text(inner));
-          for (const part of parts(substituted === undefined ? whole : encoded(substituted, whole))) sink(part, start, false);
+          for (const part of parts(substituted === undefined ? whole : encoded(substituted, whole)))
+            sink(part, start, false);
           continue;
         }
         const value = find(token, stack);
         if (value === undefined || value === false || value === null || value === "") continue;
         if (Array.isArray(value)) for (const item of value) walk(children, [asScope(item), ...stack], sink);
-        else if (value instanceof Text || typeof value !== "object") walk(children, value === true ? stack : [asScope(value), ...stack], sink);
+        else if (value instanceof Text || typeof value !== "object")
+          walk(children, value === true ? stack : [asScope(value), ...stack], sink);
         else walk(children, [value as Scope, ...stack], sink);
       } else if (type === "^") {
         const value = find(token, stack);
         if (value === undefined) continue;
-        if (value === false || value === null || value === "" || (Array.isArray(value) && value.length === 0)) {
+        if (
+          value === false ||
+          value === null ||
+          value === "" ||
+          (Array.isArray(value) && value.length === 0)
+        ) {
           walk(token[4] ?? [], stack, sink);
         }
       } else if (type !== "!") {
@@ -212,7 +234,9 @@ function asText(value: Value): Filled | null {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : null;
 }
 
-type Lookup = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly problem: Pick<Problem, "code" | "message" | "hint"> };
+type Lookup =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly problem: Pick<Problem, "code" | "message" | "hint"> };
 
 /**
  * Looks a dotted name up: its first step in the innermost scope that has it, the others below it.
@@ -235,8 +259,17 @@ export function lookup(name: string, stack: readonly Scope[], rendering: Pick<Re
   for (const step of steps.slice(1)) {
     if (value instanceof Unavailable) break;
     const map = value;
-    if (map === null || typeof map !== "object" || Array.isArray(map) || map instanceof Text || !Object.hasOwn(map, step)) {
-      const keys = map !== null && typeof map === "object" && !Array.isArray(map) && !(map instanceof Text) ? Object.keys(map as object) : [];
+    if (
+      map === null ||
+      typeof map !== "object" ||
+      Array.isArray(map) ||
+      map instanceof Text ||
+      !Object.hasOwn(map, step)
+    ) {
+      const keys =
+        map !== null && typeof map === "object" && !Array.isArray(map) && !(map instanceof Text)
+          ? Object.keys(map as object)
+          : [];
       return { ok: false, problem: unknown(name, step, keys, taken) };
     }
     value = (map as Scope)[step] as Value | Unavailable | undefined;
@@ -247,11 +280,22 @@ export function lookup(name: string, stack: readonly Scope[], rendering: Pick<Re
   return { ok: true, value };
 }
 
-function unknown(name: string, step: string, keys: readonly string[], below?: string): Pick<Problem, "code" | "message" | "hint"> {
-  const hint = suggest(step, keys.filter((key) => key !== itself));
+function unknown(
+  name: string,
+  step: string,
+  keys: readonly string[],
+  below?: string,
+): Pick<Problem, "code" | "message" | "hint"> {
+  const hint = suggest(
+    step,
+    keys.filter((key) => key !== itself),
+  );
   return {
     code: "unknown-name",
-    message: below === undefined ? `nothing here is named "${name}"` : `"${name}" does not exist: "${below}" has no "${step}"`,
+    message:
+      below === undefined
+        ? `nothing here is named "${name}"`
+        : `"${name}" does not exist: "${below}" has no "${step}"`,
     ...(hint === undefined ? {} : { hint }),
   };
 }
@@ -260,7 +304,14 @@ function unknown(name: string, step: string, keys: readonly string[], below?: st
  * Evaluates a value as a person wrote it: every string in it is a template. A string that is one single tag
  * keeps the type of what it names.
  */
-export function evaluate(value: unknown, scope: Scope, doc: Loaded, path: Path, rendering: Rendering, substituted?: Encoder): Value {
+export function evaluate(
+  value: unknown,
+  scope: Scope,
+  doc: Loaded,
+  path: Path,
+  rendering: Rendering,
+  substituted?: Encoder,
+): Value {
   if (typeof value === "string") {
     if (!value.includes("{{")) return value;
     const single = /^\{\{\s*([\w.-]+)\s*\}\}$/.exec(value);
@@ -275,14 +326,23 @@ export function evaluate(value: unknown, scope: Scope, doc: Loaded, path: Path, 
   }
   if (value !== null && typeof value === "object") {
     return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [key, evaluate(item, scope, doc, [...path, key], rendering, substituted)]),
+      Object.entries(value).map(([key, item]) => [
+        key,
+        evaluate(item, scope, doc, [...path, key], rendering, substituted),
+      ]),
     );
   }
   return value as Value;
 }
 
 /** Renders a scalar to text; a number or a boolean is written as YAML would. */
-export function evaluateText(value: unknown, scope: Scope, doc: Loaded, path: Path, rendering: Rendering): Filled {
+export function evaluateText(
+  value: unknown,
+  scope: Scope,
+  doc: Loaded,
+  path: Path,
+  rendering: Rendering,
+): Filled {
   if (typeof value !== "string") return String(value);
   return value.includes("{{") ? render(value, scope, { doc, path }, rendering).value : value;
 }
@@ -290,7 +350,13 @@ export function evaluateText(value: unknown, scope: Scope, doc: Loaded, path: Pa
 /**
  * Whether a `when` holds: every name must exist, and equal its literal or one of its literals.
  */
-export function holds(when: { readonly [name: string]: unknown } | undefined, scope: Scope, doc: Loaded, path: Path, rendering: Rendering): boolean {
+export function holds(
+  when: { readonly [name: string]: unknown } | undefined,
+  scope: Scope,
+  doc: Loaded,
+  path: Path,
+  rendering: Rendering,
+): boolean {
   if (when === undefined) return true;
   let all = true;
   for (const [name, wanted] of Object.entries(when)) {
@@ -331,4 +397,3 @@ function lineIndex(template: string): (offset: number) => number {
     return line;
   };
 }
-

@@ -92,9 +92,17 @@ export interface Nouns {
     readonly mode?: string;
     readonly when?: When;
   }[];
-  readonly ports?: readonly { readonly port: number | string; readonly protocol?: "tcp" | "udp"; readonly when?: When }[];
+  readonly ports?: readonly {
+    readonly port: number | string;
+    readonly protocol?: "tcp" | "udp";
+    readonly when?: When;
+  }[];
   readonly files?: readonly FileDoc[];
-  readonly settings?: readonly { readonly file: string; readonly set: { readonly [key: string]: Data }; readonly when?: When }[];
+  readonly settings?: readonly {
+    readonly file: string;
+    readonly set: { readonly [key: string]: Data };
+    readonly when?: When;
+  }[];
   readonly units?: readonly UnitDoc[];
   readonly before_start?: readonly StepDoc[];
   readonly after_start?: readonly StepDoc[];
@@ -153,7 +161,10 @@ export interface ProfileDoc extends Nouns {
   readonly profile: string;
   readonly summary?: string;
   readonly extends?: string;
-  readonly components?: readonly (string | { readonly use: string; readonly with?: { readonly [option: string]: Data } })[];
+  readonly components?: readonly (
+    | string
+    | { readonly use: string; readonly with?: { readonly [option: string]: Data } }
+  )[];
   readonly options?: OptionValues;
   readonly cloud_config?: { readonly [key: string]: Data };
 }
@@ -198,7 +209,10 @@ export interface SiteDoc extends Nouns {
   readonly front?: { readonly name: string; readonly address: string };
   readonly networks: { readonly [name: string]: NetworkDoc };
   readonly access?: { readonly users?: readonly UserDoc[] };
-  readonly apt?: { readonly proxy?: string | null; readonly mirrors?: { readonly primary?: string; readonly security?: string } };
+  readonly apt?: {
+    readonly proxy?: string | null;
+    readonly mirrors?: { readonly primary?: string; readonly security?: string };
+  };
   readonly hosts?: "auto" | "all" | "peers";
   readonly first_boot?: { readonly wait_for_nodes?: string };
   readonly secrets?: { readonly [name: string]: SecretSource };

@@ -9,11 +9,27 @@ const text: Schema = { type: "string" };
 /** A scalar that may be a template: what it renders to is typed later. */
 const scalar: Schema = { type: ["string", "number", "boolean"] };
 const boolean: Schema = { type: "boolean" };
-const duration: Schema = { type: "string", pattern: "^\\d{1,6}(s|m|h)$", description: 'a duration such as "30s", "5m", "2h"' };
-const mode: Schema = { type: "string", pattern: "^0[0-7]{3}$", description: 'a mode in quotes such as "0644"' };
-const owner: Schema = { type: "string", pattern: "^[a-z_][a-z0-9_-]*:[a-z_][a-z0-9_-]*$", description: '"user:group"' };
+const duration: Schema = {
+  type: "string",
+  pattern: "^\\d{1,6}(s|m|h)$",
+  description: 'a duration such as "30s", "5m", "2h"',
+};
+const mode: Schema = {
+  type: "string",
+  pattern: "^0[0-7]{3}$",
+  description: 'a mode in quotes such as "0644"',
+};
+const owner: Schema = {
+  type: "string",
+  pattern: "^[a-z_][a-z0-9_-]*:[a-z_][a-z0-9_-]*$",
+  description: '"user:group"',
+};
 const absolute: Schema = { type: "string", pattern: "^(/|\\{\\{)", description: "an absolute path" };
-const word: Schema = { type: "string", pattern: "^[a-z][a-z0-9-]*$", description: "lower-case letters, digits and dashes" };
+const word: Schema = {
+  type: "string",
+  pattern: "^[a-z][a-z0-9-]*$",
+  description: "lower-case letters, digits and dashes",
+};
 
 const object = (properties: Record<string, Schema>, required: string[] = [], more: Schema = {}): Schema => ({
   type: "object",
@@ -31,7 +47,10 @@ const map = (values: Schema, names?: Schema): Schema => ({
 
 const when: Schema = {
   type: "object",
-  additionalProperties: { type: ["string", "number", "boolean", "array"], items: { type: ["string", "number", "boolean"] } },
+  additionalProperties: {
+    type: ["string", "number", "boolean", "array"],
+    items: { type: ["string", "number", "boolean"] },
+  },
   minProperties: 1,
 };
 const environment: Schema = map(scalar);
@@ -74,10 +93,18 @@ const step: Schema = object(
   ["name"],
 );
 
-const namedProbe: Schema = object({ name: string, ...probeProperties, within: duration, hint: string, when }, ["name"]);
+const namedProbe: Schema = object(
+  { name: string, ...probeProperties, within: duration, hint: string, when },
+  ["name"],
+);
 
 const param: Schema = object(
-  { type: { enum: ["string", "identifier", "integer", "boolean", "list", "secret"] }, default: {}, of: string, help: string },
+  {
+    type: { enum: ["string", "identifier", "integer", "boolean", "list", "secret"] },
+    default: {},
+    of: string,
+    help: string,
+  },
   ["type"],
 );
 
@@ -109,7 +136,12 @@ export const nouns: Record<string, Schema> = {
     ),
   ),
   debconf: list(
-    object({ package: string, question: string, type: string, value: scalar, when }, ["package", "question", "type", "value"]),
+    object({ package: string, question: string, type: string, value: scalar, when }, [
+      "package",
+      "question",
+      "type",
+      "value",
+    ]),
   ),
   packages: list({
     type: ["string", "object"],
@@ -139,9 +171,7 @@ export const nouns: Record<string, Schema> = {
       ["path"],
     ),
   ),
-  settings: list(
-    object({ file: absolute, set: { type: "object" }, when }, ["file", "set"]),
-  ),
+  settings: list(object({ file: absolute, set: { type: "object" }, when }, ["file", "set"])),
   units: list(
     object(
       {
@@ -164,10 +194,16 @@ const needs: Schema = map(
   object({ use: string, with: map({}), when, wait: boolean, optional: boolean }, ["use"]),
   { pattern: "^[a-z][a-z0-9_]*$" },
 );
-const names: Schema = map({ type: ["string", "object"], additionalProperties: string }, { pattern: "^[a-z][a-z0-9_]*$" });
-const secrets: Schema = map(object({ kind: { enum: ["password", "fernet", "token"] }, help: string }, ["kind"]), {
-  pattern: "^[a-z][a-z0-9_]*$",
-});
+const names: Schema = map(
+  { type: ["string", "object"], additionalProperties: string },
+  { pattern: "^[a-z][a-z0-9_]*$" },
+);
+const secrets: Schema = map(
+  object({ kind: { enum: ["password", "fernet", "token"] }, help: string }, ["kind"]),
+  {
+    pattern: "^[a-z][a-z0-9_]*$",
+  },
+);
 
 export const component: Schema = object(
   {
@@ -186,7 +222,14 @@ export const component: Schema = object(
     front: boolean,
     ...nouns,
     resources: map(
-      object({ key: string, params: map(param, { pattern: "^[a-z][a-z0-9_]*$" }), steps: list(step), ready: probe, gives: map(givesValue), when }),
+      object({
+        key: string,
+        params: map(param, { pattern: "^[a-z][a-z0-9_]*$" }),
+        steps: list(step),
+        ready: probe,
+        gives: map(givesValue),
+        when,
+      }),
       { pattern: "^[a-z][a-z0-9_]*$" },
     ),
     needs,
@@ -257,7 +300,9 @@ export const site: Schema = object(
     }),
     hosts: { enum: ["auto", "all", "peers"] },
     first_boot: object({ wait_for_nodes: duration }),
-    secrets: map(object({ env: string, file: string, command: { type: "array", items: string, minItems: 1 } })),
+    secrets: map(
+      object({ env: string, file: string, command: { type: "array", items: string, minItems: 1 } }),
+    ),
     nodes: map(
       object(
         {
@@ -274,7 +319,11 @@ export const site: Schema = object(
               {
                 mac: { type: "string", description: "a MAC address in quotes" },
                 address,
-                name: { type: "string", pattern: "^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$", description: "an interface name" },
+                name: {
+                  type: "string",
+                  pattern: "^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$",
+                  description: "an interface name",
+                },
                 mtu: { type: "integer", minimum: 576, maximum: 9216 },
               },
               [],

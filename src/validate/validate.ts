@@ -9,7 +9,9 @@ const compiled = new Map<Kind, ValidateFunction>();
 function validator(kind: Kind): ValidateFunction {
   let found = compiled.get(kind);
   if (found === undefined) {
-    found = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, strictRequired: false }).compile(kinds[kind]);
+    found = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, strictRequired: false }).compile(
+      kinds[kind],
+    );
     compiled.set(kind, found);
   }
   return found;
@@ -36,7 +38,10 @@ export function validate(kind: Kind, doc: Loaded, problems: Problems): boolean {
 function describe(error: ErrorObject, doc: Loaded): Problem | null {
   const path = pointer(error.instancePath, doc);
   const where = path.length === 0 ? "the file" : `"${path.at(-1)}"`;
-  const parent = error.parentSchema as Schema & { properties?: Record<string, unknown>; description?: string };
+  const parent = error.parentSchema as Schema & {
+    properties?: Record<string, unknown>;
+    description?: string;
+  };
   switch (error.keyword) {
     case "additionalProperties": {
       const key = (error.params as { additionalProperty: string }).additionalProperty;
@@ -99,7 +104,12 @@ function describe(error: ErrorObject, doc: Loaded): Problem | null {
     case "minLength":
     case "minItems":
     case "minProperties":
-      return { code: "wrong-value", at: positionOf(doc, path), message: `${where} is empty`, hint: "fill it in or delete it" };
+      return {
+        code: "wrong-value",
+        at: positionOf(doc, path),
+        message: `${where} is empty`,
+        hint: "fill it in or delete it",
+      };
     default:
       return {
         code: "wrong-value",

@@ -1,7 +1,7 @@
 /** Reads back what was emitted, with other readers than those that wrote it. */
 import { CORE_SCHEMA, load, YAML11_SCHEMA } from "js-yaml";
-import { seedFiles, seedLabel } from "../emit/node.ts";
 import type { Artifact } from "../emit/lines.ts";
+import { seedFiles, seedLabel } from "../emit/node.ts";
 import { isoDifferences } from "./iso-reader.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -16,7 +16,8 @@ export function verifyNode(artifacts: readonly Artifact[]): string[] {
   for (const { name, bytes } of artifacts) {
     if (!seedFiles.includes(name)) continue;
     const text = decoder.decode(bytes);
-    if (name === "user-data" && !text.startsWith("#cloud-config\n")) wrong.push("user-data does not begin with #cloud-config");
+    if (name === "user-data" && !text.startsWith("#cloud-config\n"))
+      wrong.push("user-data does not begin with #cloud-config");
     try {
       const old = load(text, { schema: YAML11_SCHEMA });
       const core = load(text, { schema: CORE_SCHEMA });
@@ -28,7 +29,9 @@ export function verifyNode(artifacts: readonly Artifact[]): string[] {
   const image = artifacts.find(({ name }) => name === "seed.iso");
   if (image !== undefined) {
     const files = artifacts.filter(({ name }) => seedFiles.includes(name));
-    wrong.push(...isoDifferences(image.bytes, seedLabel, files).map((difference) => `seed.iso: ${difference}`));
+    wrong.push(
+      ...isoDifferences(image.bytes, seedLabel, files).map((difference) => `seed.iso: ${difference}`),
+    );
   }
   return wrong;
 }
@@ -38,5 +41,8 @@ function same(a: unknown, b: unknown): boolean {
   if (a === null || b === null || typeof a !== "object" || typeof b !== "object") return false;
   if (Array.isArray(a) !== Array.isArray(b) || a instanceof Date || b instanceof Date) return false;
   const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => same((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]));
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => same((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
+  );
 }

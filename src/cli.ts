@@ -1,0 +1,363 @@
+#!/usr/bin/env node
+/** Arguments to command to exit code. */
+import { readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import type { Choice, Compiled } from "./commands/compile.ts";
+import { type RenderResult, render, renderInWorker } from "./commands/render.ts";
+import type { Problem } from "./core/problem.ts";
+import { formatProblems, problemsAsJson } from "./core/report.ts";
+import { suggest } from "./core/suggest.ts";
+
+const here = dirname(fileURLToPath(import.meta.url));
+/** dist/cli.js (or a chunk of it) and src/cli.ts both lie one folder below the package. */
+const packageRoot = join(here, "..");
+
+const exit = { fine: 0, problems: 1, usage: 2, tool: 3, node: 4, bug: 70 } as const;
+
+const optionTable = {
+  site: { type: "string" },
+  profile: { type: "string", multiple: true },
+  node: { type: "string", multiple: true },
+  target: { type: "string" },
+  out: { type: "string" },
+  format: { type: "string" },
+  strict: { type: "boolean" },
+  tools: { type: "boolean" },
+  force: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean", short: "V" },
+} as const;
+
+type OptionName = keyof typeof optionTable;
+
+const choosing: readonly OptionName[] = ["site", "profile", "node", "target"];
+const commands: Record<
+  string,
+  {
+    readonly usage: string;
+    readonly summary: string;
+    readonly options: readonly OptionName[];
+    readonly help: string;
+    readonly positionals: readonly [number, number];
+  }
+> = {
+  render: {
+    usage:
+      "seedsmith render [--site FILE] [--profile NAME]... [--node NAME]... [--target NAME] [--out DIR] [--format text|json] [--strict]",
+    summary: "write the seeds of the site's nodes",
+    options: [...choosing, "out", "format", "strict"],
+    positionals: [0, 0],
+    help: `Writes build/<site>/<node>/{user-data,meta-data,network-config,vendor-data,seed.iso,plan.json} and
+build/<site>/{manifest.json,origins.json}. Everything is checked first: on any problem nothing is written.
+--strict also runs the outside tools, and takes notices and skipped tools for problems.`,
+  },
+  check: {
+    usage:
+      "seedsmith check [--site FILE] [--profile NAME]... [--node NAME]... [--target NAME] [--format text|json] [--strict] [--tools]",
+    summary: "do all that render does but the writing",
+    options: [...choosing, "format", "strict", "tools"],
+    positionals: [0, 0],
+    help: `--tools lets the outside tools that are installed judge the result: cloud-init schema, netplan generate,
+xorriso, isoinfo, blkid, sh -n, python3 -m py_compile. A missing tool is reported as skipped.`,
+  },
+  show: {
+    usage: "seedsmith show NODE [--site FILE] [--target NAME] [--format text|json]",
+    summary: "print what a node's first boot will do, in order",
+    options: ["site", "target", "format"],
+    positionals: [1, 1],
+    help: "Prints packages, files, steps, waits and checks with the source line of each. Shows no secrets.",
+  },
+  init: {
+    usage: "seedsmith init DIR [--force]",
+    summary: "make a commented site to start from",
+    options: ["force"],
+    positionals: [1, 1],
+    help: `Makes DIR with site.yaml, and folders profiles/ and templates/components/ whose contents add to or replace
+what is built in. Takes your own ~/.ssh/*.pub for the login. --force writes into a folder that is not empty,
+and still overwrites nothing.`,
+  },
+};
+
+const optionHelp: Record<OptionName, string> = {
+  site: "--site FILE       the site; without it site.yaml here or in a parent folder, else the built-in example",
+  profile: "--profile NAME    only nodes of this profile, or of one that extends it (may be repeated)",
+  node: "--node NAME       only this node (may be repeated; narrows --profile)",
+  target: "--target NAME     render for this target whatever the site says",
+  out: "--out DIR         the output folder, build without it",
+  format: "--format FORMAT   text (default) or json",
+  strict: "--strict          notices and skipped tools fail too",
+  tools: "--tools           run the outside tools",
+  force: "--force           write into a folder that is not empty",
+  help: "--help            this text",
+  version: "--version         the version",
+};
+
+function help(command?: string): string {
+  if (command !== undefined) {
+    const found = commands[command];
+    if (found !== undefined) {
+      const options = [...found.options, "help" as const].map((name) => `  ${optionHelp[name]}`);
+      return `Usage: ${found.usage}\n\n${found.help}\n\nOptions:\n${options.join("\n")}\n`;
+    }
+  }
+  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+  return `seedsmith: node profiles and a site go in, seeds that provision machines on first boot come out.
+
+Usage: seedsmith COMMAND [OPTIONS]
+
+Commands:
+${list.join("\n")}
+
+  seedsmith COMMAND --help   tells more of a command
+  seedsmith --version        the version
+
+Exit codes: 0 fine, 1 problems in the input, 2 wrong usage, 3 a host tool is missing or failed,
+4 a node failed to become healthy, 70 a defect of seedsmith.
+`;
+}
+
+class Usage extends Error {}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [first, ...rest] = argv;
+  if (first === undefined || first === "help" || first === "--help" || first === "-h") {
+    const topic = first === "help" ? rest[0] : undefined;
+    process.stdout.write(help(topic));
+    return first === undefined ? exit.usage : exit.fine;
+  }
+  if (first === "--version" || first === "-V") {
+    const { version } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as {
+      version: string;
+    };
+    process.stdout.write(`${version}\n`);
+    return exit.fine;
+  }
+  const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
+  if (command === undefined) {
+    const hint = suggest(first, Object.keys(commands));
+    throw new Usage(`there is no command "${first}"${hint === undefined ? "" : `: ${hint}`}`);
+  }
+  const { values, positionals } = parse(first, command, rest);
+  if (values.help === true) {
+    process.stdout.write(help(first));
+    return exit.fine;
+  }
+  const format = values.format ?? "text";
+  if (format !== "text" && format !== "json") throw new Usage(`--format is text or json, not "${format}"`);
+  const choice: Choice = {
+    packageRoot,
+    cwd: process.cwd(),
+    site: values.site ?? null,
+    target: values.target ?? null,
+    profiles: values.profile ?? [],
+    nodes: first === "show" ? positionals : (values.node ?? []),
+  };
+  switch (first) {
+    case "render":
+      return runRender(choice, values.out ?? "build", format, values.strict === true);
+    case "check": {
+      const { check } = await import("./commands/check.ts");
+      const result = await check(choice, values.tools === true || values.strict === true);
+      return conclude(
+        result.compiled,
+        result.problems,
+        format,
+        values.strict === true,
+        { command: "check", tools: result.tools, nodes: result.nodes },
+        result.text,
+      );
+    }
+    case "show": {
+      const { show } = await import("./commands/show.ts");
+      const result = await show(choice);
+      return conclude(
+        result.compiled,
+        result.problems,
+        format,
+        false,
+        { command: "show", plans: result.plans },
+        result.text,
+      );
+    }
+    default: {
+      const { init } = await import("./commands/init.ts");
+      const result = init(packageRoot, process.cwd(), positionals[0] ?? "", values.force === true);
+      (result.ok ? process.stdout : process.stderr).write(result.text);
+      return result.ok ? exit.fine : exit.problems;
+    }
+  }
+}
+
+function parse(name: string, command: NonNullable<(typeof commands)[string]>, argv: readonly string[]) {
+  let parsed: ReturnType<typeof parseArgs<{ options: typeof optionTable; allowPositionals: true }>>;
+  try {
+    parsed = parseArgs({ args: [...argv], options: optionTable, allowPositionals: true, strict: true });
+  } catch (error) {
+    const message = (error as Error).message;
+    const unknown = /'(--?[^' ]+)'/.exec(message)?.[1];
+    if ((error as { code?: string }).code === "ERR_PARSE_ARGS_UNKNOWN_OPTION" && unknown !== undefined) {
+      const hint = suggest(
+        unknown,
+        command.options.map((option) => `--${option}`),
+      );
+      throw new Usage(`there is no option "${unknown}" for ${name}${hint === undefined ? "" : `: ${hint}`}`);
+    }
+    throw new Usage(message);
+  }
+  for (const option of Object.keys(parsed.values) as OptionName[]) {
+    if (option !== "help" && !command.options.includes(option))
+      throw new Usage(`${name} takes no --${option}`);
+  }
+  const [least, most] = command.positionals;
+  if (
+    parsed.values.help !== true &&
+    (parsed.positionals.length < least || parsed.positionals.length > most)
+  ) {
+    throw new Usage(
+      parsed.positionals.length < least
+        ? `${name} wants an argument: ${command.usage}`
+        : `${name} takes no argument "${parsed.positionals[most] ?? ""}"`,
+    );
+  }
+  return parsed;
+}
+
+async function runRender(choice: Choice, out: string, format: string, strict: boolean): Promise<number> {
+  if (strict) {
+    const { check } = await import("./commands/check.ts");
+    const checked = await check(choice, true);
+    if (checked.problems.length > 0)
+      return conclude(checked.compiled, checked.problems, format, true, { command: "render", nodes: [] }, "");
+  }
+  const live = process.stderr.isTTY === true && format === "text";
+  const result = await render({
+    ...choice,
+    out,
+    workerUrl: new URL(import.meta.url),
+    ...(live
+      ? {
+          progress: (done: number, total: number) => void process.stderr.write(`\r${done} of ${total} nodes`),
+        }
+      : {}),
+  });
+  if (live && result.nodes.length >= 100) process.stderr.write("\r\x1b[K");
+  return conclude(
+    result.compiled,
+    result.problems,
+    format,
+    strict,
+    {
+      command: "render",
+      folder: relative(choice.cwd, result.folder),
+      nodes: result.nodes,
+      removed: result.removed,
+      wrote: result.wrote,
+    },
+    renderText(result, choice.cwd),
+  );
+}
+
+/** A line a node, what changed, and how to boot the first one. */
+function renderText(result: RenderResult, cwd: string): string {
+  if (result.nodes.length === 0) return "";
+  const folder = relative(cwd, result.folder) || ".";
+  const lines: string[] = [];
+  const many = result.nodes.length > 50;
+  for (const node of many ? result.nodes.slice(0, 5) : result.nodes) {
+    const { created, changed, same } = node.changes;
+    const what = created > 0 ? `${created} created` : changed > 0 ? `${changed} changed` : `${same} same`;
+    lines.push(
+      `${node.node}  ${node.target}  ${node.packages} packages, ${node.files} files, ${node.steps} steps, ${node.checks} checks  seed.iso ${node.isoSize} bytes sha256:${node.isoDigest.slice(0, 16)}  ${what}`,
+    );
+  }
+  if (many) lines.push(`... and ${result.nodes.length - 5} more nodes`);
+  if (result.removed > 0) lines.push(`removed ${result.removed} files of nodes that are gone`);
+  lines.push(result.wrote ? `written to ${folder}/` : `nothing changed in ${folder}/`);
+  const first = result.nodes[0];
+  if (first !== undefined) {
+    lines.push(
+      "",
+      `Boot ${first.node} without root, on a copy of the target's cloud image (${first.target}):`,
+      `  ${qemuCommand(first, folder)}`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** A qemu command line that boots a node from its seed with user networking. */
+function qemuCommand(node: RenderResult["nodes"][number], folder: string): string {
+  const nic = `user,model=virtio-net-pci${node.mac === null ? "" : `,mac=${node.mac}`}`;
+  return `qemu-system-x86_64 -accel kvm -accel tcg -m ${node.memory} -smp 2 -nographic -snapshot -drive file=${node.target}.qcow2,if=virtio -drive file=${folder}/${node.node}/seed.iso,if=virtio,format=raw,readonly=on -nic ${nic}`;
+}
+
+/** Prints the outcome of a command and gives its exit code. */
+function conclude(
+  compiled: Compiled,
+  problems: readonly Problem[],
+  format: string,
+  strict: boolean,
+  data: object,
+  text: string,
+): number {
+  const failed = problems.some((problem) => strict || problem.notice !== true);
+  const tool =
+    failed &&
+    problems.every(
+      (problem) =>
+        problem.notice === true || problem.code.startsWith("tool-") || problem.code === "output-unwritable",
+    );
+  const code = !failed
+    ? exit.fine
+    : problems.some((problem) => problem.code === "verification")
+      ? exit.bug
+      : tool
+        ? exit.tool
+        : exit.problems;
+  if (format === "json") {
+    process.stdout.write(
+      `${JSON.stringify({ site: compiled.site?.name ?? null, source: compiled.siteTitle, ok: !failed, problems: problemsAsJson(problems), ...data }, null, 2)}\n`,
+    );
+    return code;
+  }
+  process.stdout.write(`site: ${compiled.siteTitle}\n`);
+  if (problems.length > 0) process.stderr.write(formatProblems(problems, compiled.source));
+  if (failed) {
+    const count = problems.filter((problem) => strict || problem.notice !== true).length;
+    process.stderr.write(`\n${count} ${count === 1 ? "problem" : "problems"}; nothing was written\n`);
+  } else process.stdout.write(text);
+  return code;
+}
+
+if (isMainThread) {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(exit.fine);
+    throw error;
+  });
+  main(process.argv.slice(2)).then(
+    (code) => {
+      process.exitCode = code;
+    },
+    (error: unknown) => {
+      if (error instanceof Usage) {
+        process.stderr.write(`seedsmith: ${error.message}\nseedsmith --help tells what there is\n`);
+        process.exitCode = exit.usage;
+        return;
+      }
+      process.stderr.write(
+        `seedsmith: this is a defect, please report it:\n${error instanceof Error ? error.stack : String(error)}\n`,
+      );
+      process.exitCode = exit.bug;
+    },
+  );
+} else if (
+  parentPort !== null &&
+  (workerData as { seedsmithRender?: object } | null)?.seedsmithRender !== undefined
+) {
+  const port = parentPort;
+  await renderInWorker((workerData as { seedsmithRender: never }).seedsmithRender, (message) =>
+    port.postMessage(message),
+  );
+}

@@ -1,0 +1,291 @@
+/** From a command line's choices to a planned site: the stages load, validate, resolve and plan, in this order. */
+import { existsSync, readFileSync } from "node:fs";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { type Problem, Problems } from "../core/problem.ts";
+import { suggest } from "../core/suggest.ts";
+import type { Guest } from "../emit/cloud-config.ts";
+import {
+  type CompiledLibrary,
+  displayPath,
+  findSite,
+  type LibraryEntry,
+  readLibrary,
+  readText,
+} from "../load/library.ts";
+import type { Loaded } from "../load/yaml.ts";
+import { planSite, type SitePlan } from "../plan/plan.ts";
+import type { Component, Library, Node, Site } from "../resolve/model.ts";
+import { resolveSite } from "../resolve/site.ts";
+import type { Rendering } from "../resolve/template.ts";
+import type { ComponentDoc, Doc, ProfileDoc, SiteDoc, TargetDoc } from "../validate/documents.ts";
+import type { Kind } from "../validate/schema.ts";
+
+export interface Choice {
+  /** The installed package: guest/, the built-in library, the example. */
+  readonly packageRoot: string;
+  readonly cwd: string;
+  readonly site: string | null;
+  readonly target: string | null;
+  readonly profiles: readonly string[];
+  readonly nodes: readonly string[];
+}
+
+export interface Compiled {
+  readonly problems: Problems;
+  /** For excerpts in reports. */
+  readonly source: (file: string) => string | null;
+  /** How the site was chosen, for the first line of output. */
+  readonly siteTitle: string;
+  /** The folder of the site file (or the current one, for the example): secrets live below it. */
+  readonly workspace: string;
+  readonly site: Site | null;
+  readonly plan: SitePlan | null;
+  /** The nodes that were asked for. */
+  readonly chosen: readonly Node[];
+  readonly narrowed: boolean;
+  readonly guest: Guest;
+}
+
+/** The YAML reader and the schema validator are large; what is built in needs neither. */
+export async function loadReaders(): Promise<{
+  loadYaml: typeof import("../load/yaml.ts").loadYaml;
+  validate: typeof import("../validate/validate.ts").validate;
+}> {
+  const [{ loadYaml }, { validate }] = await Promise.all([
+    import("../load/yaml.ts"),
+    import("../validate/validate.ts"),
+  ]);
+  return { loadYaml, validate };
+}
+
+/**
+ * Compiles a site.
+ * @returns everything known, with problems; `plan` is null when the site makes no sense
+ */
+export async function compile(choice: Choice): Promise<Compiled> {
+  const problems = new Problems();
+  const { packageRoot, cwd } = choice;
+  const sitePath = choice.site === null ? findSite(cwd) : resolve(cwd, choice.site);
+  const workspace = sitePath === null ? cwd : dirname(sitePath);
+  const builtin = builtinLibrary(packageRoot);
+  const readers =
+    sitePath !== null || builtin === null || hasOwnLibrary(workspace, packageRoot)
+      ? await loadReaders()
+      : null;
+
+  const texts = new Map<string, string | null>();
+  const source = (file: string): string | null => {
+    let text = texts.get(file);
+    if (text === undefined) {
+      text = null;
+      for (const base of file === siteName(sitePath) ? [workspace] : [workspace, packageRoot]) {
+        const path = isAbsolute(file) ? file : join(base, file);
+        if (existsSync(path)) {
+          try {
+            text = readFileSync(path, "utf8");
+          } catch {
+            text = null;
+          }
+          break;
+        }
+      }
+      texts.set(file, text);
+    }
+    return text;
+  };
+  const rendering: Rendering = { problems, source };
+
+  const entries: LibraryEntry[] = [];
+  if (builtin !== null)
+    entries.push(
+      ...builtin.entries.map((entry) => ({
+        ...entry,
+        folder: join(packageRoot, entry.folder),
+        trusted: true,
+      })),
+    );
+  else if (readers !== null)
+    entries.push(...readLibrary(packageRoot, packageRoot, readers.loadYaml, problems));
+  if (readers !== null && resolve(workspace) !== resolve(packageRoot))
+    entries.push(...readLibrary(workspace, workspace, readers.loadYaml, problems));
+  const library = makeLibrary(entries, builtin, packageRoot, workspace, problems, readers?.validate ?? null);
+
+  let loadedSite: Loaded | null = null;
+  let trusted = false;
+  if (sitePath === null && builtin !== null) {
+    loadedSite = builtin.example;
+    trusted = true;
+  } else if (readers !== null) {
+    const path = sitePath ?? join(packageRoot, "sites", "example", "site.yaml");
+    const shown = sitePath === null ? displayPath(path, packageRoot) : (siteName(sitePath) ?? path);
+    const text = readText(path, shown, problems);
+    if (text !== null) {
+      texts.set(shown, text);
+      loadedSite = readers.loadYaml(shown, text, problems);
+    }
+  }
+  const siteTitle =
+    sitePath === null ? "the built-in example" : relative(cwd, sitePath) || basename(sitePath);
+  const guest = readGuest(packageRoot);
+  const nothing: Compiled = {
+    problems,
+    source,
+    siteTitle,
+    workspace,
+    site: null,
+    plan: null,
+    chosen: [],
+    narrowed: false,
+    guest,
+  };
+  if (loadedSite === null) return nothing;
+  if (!trusted && readers !== null && !readers.validate("site", loadedSite, problems)) return nothing;
+  const siteDoc: Doc<SiteDoc> = { doc: loadedSite.value as unknown as SiteDoc, loaded: loadedSite };
+  const site = resolveSite(siteDoc, library, rendering, choice.target ?? undefined);
+  if (site === null) return nothing;
+  const plan = planSite(site, library, rendering);
+  const { chosen, narrowed } = choose(site, library, choice, problems);
+  return { problems, source, siteTitle, workspace, site, plan, chosen, narrowed, guest };
+}
+
+function siteName(path: string | null): string | null {
+  return path === null ? null : basename(path);
+}
+
+function hasOwnLibrary(workspace: string, packageRoot: string): boolean {
+  return (
+    resolve(workspace) !== resolve(packageRoot) &&
+    ["templates/components", "profiles", "targets"].some((folder) => existsSync(join(workspace, folder)))
+  );
+}
+
+let compiledLibrary: { readonly root: string; readonly library: CompiledLibrary | null } | null = null;
+
+/** The library that the package's build compiled; null when running from sources. */
+function builtinLibrary(packageRoot: string): CompiledLibrary | null {
+  if (compiledLibrary?.root === packageRoot) return compiledLibrary.library;
+  const path = join(packageRoot, "dist", "library.json");
+  const fromDist = import.meta.url.endsWith(".js");
+  const library =
+    fromDist && existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as CompiledLibrary) : null;
+  compiledLibrary = { root: packageRoot, library };
+  return library;
+}
+
+function readGuest(packageRoot: string): Guest {
+  const read = (name: string): string => readFileSync(join(packageRoot, "guest", name), "utf8");
+  return { runner: read("seedsmith-node"), unit: read("seedsmith-node.service"), hook: read("50-seedsmith") };
+}
+
+/**
+ * The library from its entries; later ones (the workspace's) replace earlier ones of the same kind and name.
+ */
+function makeLibrary(
+  entries: readonly LibraryEntry[],
+  builtin: CompiledLibrary | null,
+  packageRoot: string,
+  workspace: string,
+  problems: Problems,
+  validate: ((kind: Kind, doc: Loaded, problems: Problems) => boolean) | null,
+): Library {
+  const components = new Map<string, Component>();
+  const profiles = new Map<string, Doc<ProfileDoc>>();
+  const targets = new Map<string, Doc<TargetDoc>>();
+  for (const { kind, name, loaded, folder, trusted } of entries) {
+    if (!trusted && validate !== null && !validate(kind, loaded, problems)) continue;
+    const value = loaded.value as Record<string, unknown>;
+    if (value[kind] !== name) {
+      problems.add({
+        code: "bad-name",
+        at: { file: loaded.file, line: 1, column: 1 },
+        message: `the ${kind} calls itself "${String(value[kind])}", and its ${kind === "component" ? "folder" : "file"} is named "${name}"`,
+        hint: "give both the same name",
+      });
+      continue;
+    }
+    if (kind === "component")
+      components.set(name, { name, doc: value as unknown as ComponentDoc, loaded, folder });
+    else if (kind === "profile") profiles.set(name, { doc: value as unknown as ProfileDoc, loaded });
+    else targets.set(name, { doc: value as unknown as TargetDoc, loaded });
+  }
+  const cache = new Map<string, { shown: string; text: string } | null>();
+  const file = (folder: string, name: string): { shown: string; text: string } | null => {
+    const path = join(folder, name);
+    let found = cache.get(path);
+    if (found === undefined) {
+      const inPackage = displayPath(path, packageRoot);
+      const compiledText = builtin?.files[inPackage];
+      const ours =
+        !inPackage.startsWith("..") &&
+        !isAbsolute(inPackage) &&
+        !path.startsWith(join(workspace, "templates"));
+      if (compiledText !== undefined && ours) found = { shown: inPackage, text: compiledText };
+      else {
+        const shown = ours ? inPackage : displayPath(path, workspace);
+        const quiet = new Problems();
+        const text = readText(path, shown, quiet);
+        for (const problem of quiet.list) if (problem.code === "file-encoding") problems.add(problem);
+        found = text === null ? null : { shown, text };
+      }
+      cache.set(path, found);
+    }
+    return found;
+  };
+  return { components, profiles, targets, file };
+}
+
+function choose(
+  site: Site,
+  library: Library,
+  choice: Choice,
+  problems: Problems,
+): { chosen: readonly Node[]; narrowed: boolean } {
+  const narrowed = choice.profiles.length > 0 || choice.nodes.length > 0;
+  for (const name of choice.profiles) {
+    if (library.profiles.has(name)) continue;
+    const hint = suggest(name, [...library.profiles.keys()]);
+    problems.add({
+      code: "unknown-profile",
+      at: null,
+      message: `there is no profile "${name}" (--profile)`,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+  for (const name of choice.nodes) {
+    if (site.byName.has(name)) continue;
+    const hint = suggest(name, [...site.byName.keys()]);
+    problems.add({
+      code: "no-match",
+      at: null,
+      message: `the site has no node "${name}" (--node)`,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+  const chosen = site.nodes.filter(
+    (node) =>
+      (choice.nodes.length === 0 || choice.nodes.includes(node.name)) &&
+      (choice.profiles.length === 0 ||
+        node.profiles.some((profile) => choice.profiles.includes(profile.doc.profile))),
+  );
+  if (chosen.length === 0 && site.nodes.length > 0 && !problems.failed) {
+    const nodes = site.nodes.slice(0, 20).map(
+      (node) =>
+        `${node.name} (${node.profiles
+          .map((one) => one.doc.profile)
+          .reverse()
+          .join(" < ")})`,
+    );
+    problems.add({
+      code: "no-match",
+      at: null,
+      message: "no node of the site matches --profile and --node together",
+      hint: `the site has: ${nodes.join(", ")}${site.nodes.length > 20 ? ", ..." : ""}`,
+    });
+  }
+  return { chosen, narrowed };
+}
+
+/** Problems without those that only say what was skipped. */
+export function failures(problems: readonly Problem[]): readonly Problem[] {
+  return problems.filter((problem) => problem.notice !== true);
+}

@@ -1,0 +1,376 @@
+/** `seedsmith render`: plans, emits, verifies and writes the chosen nodes. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { Worker } from "node:worker_threads";
+import type { Problem, Problems } from "../core/problem.ts";
+import type { Vault } from "../emit/cloud-config.ts";
+import { emitNode } from "../emit/node.ts";
+import type { NodePlan } from "../plan/model.ts";
+import type { Node } from "../resolve/model.ts";
+import { verifyNode } from "../verify/reparse.ts";
+import { Origins } from "../write/origins.ts";
+import { SecretStore } from "../write/secret-store.ts";
+import {
+  type Change,
+  digest,
+  type Manifest,
+  type ManifestEntry,
+  readManifest,
+  recover,
+  TreeError,
+  TreeWriter,
+} from "../write/tree.ts";
+import { type Choice, type Compiled, compile } from "./compile.ts";
+
+/** What happened to one node's files. */
+export interface NodeResult {
+  readonly node: string;
+  readonly target: string;
+  readonly profile: string;
+  readonly packages: number;
+  readonly files: number;
+  readonly steps: number;
+  readonly checks: number;
+  readonly isoSize: number;
+  readonly isoDigest: string;
+  readonly memory: string;
+  readonly mac: string | null;
+  readonly changes: { readonly [change in Change]: number };
+}
+
+export interface RenderResult {
+  readonly compiled: Compiled;
+  readonly problems: readonly Problem[];
+  /** The site's output folder. */
+  readonly folder: string;
+  readonly nodes: readonly NodeResult[];
+  readonly removed: number;
+  /** False when nothing differed from what was there. */
+  readonly wrote: boolean;
+}
+
+/** Sites above this size are rendered by one worker for each of two CPUs. */
+const parallelFrom = 300;
+
+interface Part {
+  readonly results: NodeResult[];
+  readonly entries: [string, ManifestEntry][];
+  readonly pending: readonly (readonly [string, string])[];
+  readonly origins: ReturnType<Origins["toFile"]>;
+  readonly problems: readonly Problem[];
+  readonly failure: { readonly path: string; readonly reason: string } | null;
+}
+
+/** Renders some nodes into a tree writer. */
+function renderNodes(
+  compiled: Compiled,
+  nodes: readonly Node[],
+  vault: Vault,
+  root: string | null,
+  old: Manifest | null,
+  prefix: string,
+  progress: (done: number) => void,
+): Part & { writer: TreeWriter | null; artifacts: Map<string, ReturnType<typeof emitNode>> } {
+  const writer = root === null ? null : new TreeWriter(root, old, prefix);
+  const origins = new Origins();
+  const results: NodeResult[] = [];
+  const artifacts = new Map<string, ReturnType<typeof emitNode>>();
+  let failure: Part["failure"] = null;
+  const { problems, plan: sitePlan } = compiled;
+  const plans: NodePlan[] = [];
+  let done = 0;
+  // A single node is planned before anything is emitted; of many, each is finished before the next is begun.
+  const finish = (plan: NodePlan): void => {
+    const made = emitNode(plan, compiled.guest, vault);
+    for (const wrong of verifyNode(made))
+      problems.add({
+        code: "verification",
+        at: null,
+        message: `${plan.node}: ${wrong}`,
+        hint: "this is a defect of seedsmith: please report it with the site",
+      });
+    const changes = { created: 0, changed: 0, same: 0, removed: 0 };
+    for (const artifact of made) {
+      const name = `${plan.node}/${artifact.name}`;
+      if (writer !== null) changes[writer.put(name, artifact.bytes)] += 1;
+      if (artifact.origins.length > 0) origins.add(name, artifact.origins);
+    }
+    if (writer === null) artifacts.set(plan.node, made);
+    const iso = made.find((artifact) => artifact.name === "seed.iso");
+    const size = iso?.bytes.length ?? 0;
+    results.push({
+      node: plan.node,
+      target: plan.target.name,
+      profile: plan.profile,
+      packages: plan.packages.length,
+      files: plan.files.length,
+      steps: plan.blocks.reduce((sum, block) => sum + block.actions.length, 0),
+      checks: plan.checks.length,
+      isoSize: size,
+      isoDigest:
+        iso === undefined ? "" : (writer?.entries.get(`${plan.node}/seed.iso`)?.sha256 ?? digest(iso.bytes)),
+      memory: plan.size.memory,
+      mac: plan.interfaces.find((nic) => nic.network === "management")?.mac ?? null,
+      changes,
+    });
+  };
+  try {
+    for (const node of nodes) {
+      const plan = sitePlan?.plan(node);
+      if (plan === undefined) continue;
+      if (problems.failed) continue;
+      if (nodes.length <= 64) plans.push(plan);
+      else finish(plan);
+      done += 1;
+      if (done % 100 === 0) progress(done);
+    }
+    if (!problems.failed) for (const plan of plans) finish(plan);
+  } catch (error) {
+    if (!(error instanceof TreeError)) throw error;
+    failure = { path: error.path, reason: error.reason };
+  }
+  return {
+    results,
+    entries: [...(writer?.entries ?? [])],
+    pending: writer?.pending ?? [],
+    origins: origins.toFile(),
+    problems: problems.list,
+    failure,
+    writer,
+    artifacts,
+  };
+}
+
+export interface RenderOptions extends Choice {
+  readonly out: string;
+  readonly progress?: (done: number, total: number) => void;
+  /** How to start a worker; null renders in this thread. */
+  readonly workerUrl: URL | null;
+}
+
+/** The vault of a site: opens the store and fills it. Null when a secret cannot be had. */
+export function openVault(compiled: Compiled): { store: SecretStore; vault: Vault } | null {
+  const { site, plan, problems, workspace } = compiled;
+  if (site === null || plan === null) return null;
+  const store = SecretStore.open(workspace, site.name, problems);
+  if (store === null) return null;
+  store.provide(plan.secrets, site.doc.secrets ?? {}, site.loaded, workspace, problems);
+  return { store, vault: { reveal: store.reveal, passwordHash: store.passwordHash } };
+}
+
+export async function render(options: RenderOptions): Promise<RenderResult> {
+  const compiled = await compile(options);
+  const { problems, site } = compiled;
+  const folder = site === null ? "" : join(resolve(options.cwd, options.out), site.name);
+  const nothing = (): RenderResult => ({
+    compiled,
+    problems: problems.list,
+    folder,
+    nodes: [],
+    removed: 0,
+    wrote: false,
+  });
+  if (site === null || compiled.plan === null) return nothing();
+  // The other nodes' plans are made for their problems: a site is right as a whole or not at all.
+  if (compiled.narrowed)
+    for (const node of site.nodes) if (!compiled.chosen.includes(node)) compiled.plan.plan(node);
+  const opened = openVault(compiled);
+  if (opened === null || problems.failed) {
+    if (!problems.failed) return nothing();
+    for (const node of compiled.chosen) compiled.plan.plan(node);
+    return nothing();
+  }
+  const { store, vault } = opened;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    recover(folder);
+  } catch (error) {
+    problems.add(unwritable(options.cwd, folder, (error as NodeJS.ErrnoException).code ?? "error"));
+    return nothing();
+  }
+  const old = readManifest(folder);
+  const total = compiled.chosen.length;
+  let parts: (Part & { writer?: TreeWriter | null })[];
+  if (options.workerUrl !== null && total >= parallelFrom) {
+    store.save();
+    const half = Math.ceil(total / 2);
+    const done = [0, 0];
+    const report = (index: number) => (count: number) => {
+      done[index] = count;
+      options.progress?.((done[0] ?? 0) + (done[1] ?? 0), total);
+    };
+    const other = runWorker(
+      options.workerUrl,
+      {
+        ...options,
+        progress: undefined,
+        workerUrl: null,
+        names: compiled.chosen.slice(half).map((node) => node.name),
+        root: folder,
+        secrets: store.snapshot(compiled.plan.secrets.keys()),
+      },
+      report(1),
+    );
+    // Let the worker start before this thread is busy.
+    await new Promise((done_) => setImmediate(done_));
+    const own = renderNodes(compiled, compiled.chosen.slice(0, half), vault, folder, old, "a", report(0));
+    parts = [own, await other];
+  } else {
+    parts = [
+      renderNodes(compiled, compiled.chosen, vault, folder, old, "a", (done) =>
+        options.progress?.(done, total),
+      ),
+    ];
+  }
+  for (const part of parts) for (const problem of part.problems) problems.add(problem);
+  const writer = parts[0]?.writer as TreeWriter;
+  const failure = parts.map((part) => part.failure).find((one) => one !== null);
+  if (failure !== undefined && failure !== null)
+    problems.add(unwritable(options.cwd, failure.path, failure.reason));
+  if (problems.failed) {
+    writer.discard();
+    return nothing();
+  }
+
+  // The manifest: what was rendered now, and other nodes' files as they were.
+  const entries = new Map<string, ManifestEntry>();
+  const rendered = new Set(compiled.chosen.map((node) => node.name));
+  const removed: string[] = [];
+  for (const [file, entry] of Object.entries(old?.files ?? {})) {
+    const node = file.split("/")[0] ?? "";
+    if (rendered.has(node)) continue;
+    if (compiled.narrowed || site.byName.has(node)) entries.set(file, entry);
+  }
+  const origins = new Origins();
+  const oldOrigins = compiled.narrowed ? readOrigins(folder) : null;
+  if (oldOrigins !== null) origins.merge(oldOrigins, (file) => entries.has(file));
+  for (const part of parts) {
+    for (const [file, entry] of part.entries) entries.set(file, entry);
+    origins.merge(part.origins, () => true);
+  }
+  for (const file of Object.keys(old?.files ?? {})) {
+    if (!entries.has(file) && file !== "origins.json" && isPlainName(file)) removed.push(file);
+  }
+  try {
+    const originsText = Buffer.from(origins.toText());
+    const changed = [writer.put("origins.json", originsText)];
+    entries.delete("manifest.json");
+    entries.set("origins.json", { sha256: digest(originsText), size: originsText.length });
+    const sorted = [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
+    const text = `{\n"format": 1,\n"site": ${JSON.stringify(site.name)},\n"files": {\n${sorted.map(([file, entry]) => `${JSON.stringify(file)}: ${JSON.stringify(entry)}`).join(",\n")}\n}\n}\n`;
+    changed.push(writer.put("manifest.json", Buffer.from(text)));
+    store.save();
+    writer.commit(
+      removed,
+      parts.slice(1).flatMap((part) => part.pending),
+    );
+    const results = parts.flatMap((part) => part.results);
+    const wrote =
+      removed.length > 0 ||
+      changed.some((change) => change !== "same") ||
+      results.some((result) => result.changes.created + result.changes.changed > 0);
+    return { compiled, problems: problems.list, folder, nodes: results, removed: removed.length, wrote };
+  } catch (error) {
+    if (!(error instanceof TreeError)) throw error;
+    writer.discard();
+    problems.add(unwritable(options.cwd, error.path, error.reason));
+    return nothing();
+  }
+}
+
+/** A manifest that somebody edited must not make us delete outside the folder. */
+function isPlainName(file: string): boolean {
+  return (
+    !file.startsWith("/") && !file.split("/").some((step) => step === ".." || step === "." || step === "")
+  );
+}
+
+function readOrigins(folder: string): ReturnType<Origins["toFile"]> | null {
+  try {
+    return JSON.parse(readFileSync(join(folder, "origins.json"), "utf8")) as ReturnType<Origins["toFile"]>;
+  } catch {
+    return null;
+  }
+}
+
+function unwritable(cwd: string, path: string, reason: string): Problem {
+  const shown = relative(cwd, path).startsWith("..") ? path : relative(cwd, path) || ".";
+  if (reason === "FOREIGN") {
+    return {
+      code: "output-foreign",
+      at: null,
+      message: `${shown} exists and was not written by seedsmith`,
+      hint: "move it away, or render into another folder with --out",
+    };
+  }
+  const reasons: Record<string, string> = {
+    EACCES: "permission denied",
+    EPERM: "permission denied",
+    EROFS: "the file system is read-only",
+    ENOSPC: "the disk is full",
+    ENOTDIR: "a file stands where a folder must be",
+    EEXIST: "a file stands where a folder must be",
+    EISDIR: "a folder stands where a file must be",
+  };
+  return {
+    code: "output-unwritable",
+    at: null,
+    message: `${shown} cannot be written: ${reasons[reason] ?? reason}`,
+    hint: "what stood there is untouched; choose another folder with --out, or mend this one",
+  };
+}
+
+interface WorkerInput extends Omit<RenderOptions, "progress" | "workerUrl"> {
+  readonly names: readonly string[];
+  readonly root: string;
+  readonly secrets: { readonly values: Record<string, string>; readonly hashes: Record<string, string> };
+}
+
+function runWorker(url: URL, input: object, progress: (done: number) => void): Promise<Part> {
+  return new Promise((done, failed) => {
+    const worker = new Worker(url, { workerData: { seedsmithRender: input }, execArgv: process.execArgv });
+    worker.on("message", (message: { done?: number; part?: Part }) => {
+      if (message.done !== undefined) progress(message.done);
+      if (message.part !== undefined) done(message.part);
+    });
+    worker.on("error", failed);
+    worker.on("exit", (code) => {
+      if (code !== 0) failed(new Error(`a render worker ended with ${code}`));
+    });
+  });
+}
+
+/** The worker's half: compiles the same site again and renders its nodes. */
+export async function renderInWorker(
+  input: WorkerInput,
+  post: (message: { done?: number; part?: Part }) => void,
+): Promise<void> {
+  const compiled = await compile(input);
+  const wanted = new Set(input.names);
+  const nodes = compiled.site?.nodes.filter((node) => wanted.has(node.name)) ?? [];
+  const vault: Vault = {
+    reveal: (name) => input.secrets.values[name] ?? raise(name),
+    passwordHash: (name) => input.secrets.hashes[name] ?? raise(name),
+  };
+  const {
+    writer: _writer,
+    artifacts: _artifacts,
+    ...part
+  } = renderNodes(compiled, nodes, vault, input.root, readManifest(input.root), "b", (done) =>
+    post({ done }),
+  );
+  post({ part });
+}
+
+function raise(name: string): never {
+  throw new Error(`the secret ${name} was not handed to the worker`);
+}
+
+/** Plans, emits and verifies without a disk: `check`, `show` and tests. */
+export function renderInMemory(
+  compiled: Compiled,
+  vault: Vault,
+): { problems: Problems; nodes: Map<string, ReturnType<typeof emitNode>>; results: readonly NodeResult[] } {
+  const part = renderNodes(compiled, compiled.chosen, vault, null, null, "m", () => {});
+  return { problems: compiled.problems, nodes: part.artifacts, results: part.results };
+}

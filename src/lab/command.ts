@@ -1,0 +1,128 @@
+/** Runs host tools: always an argument vector, never a shell line. */
+import { spawn } from "node:child_process";
+
+/**
+ * A host tool or capability is missing or failed. Labs touch the host, so unlike in the compiler this is no
+ * bug of ours; the command line answers it with exit code 3.
+ */
+export class LabError extends Error {
+  override readonly name = "LabError";
+  /** What to do about it, or null. */
+  readonly hint: string | null;
+
+  constructor(message: string, hint: string | null = null) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+/** What a command left behind. */
+export interface Finished {
+  /** Exit status; 128 + the signal's number is not invented: `signal` says it. */
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly stdin?: string;
+  /** Seconds; then the command is killed and counts as failed. */
+  readonly timeout?: number;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** Called with each full line of stderr while it runs. */
+  readonly onLine?: (line: string) => void;
+}
+
+/**
+ * Runs a command to its end.
+ * @returns its status and output, whatever the status is
+ * @throws LabError when it cannot be started or takes longer than `timeout`
+ */
+export function run(argv: readonly string[], options: RunOptions = {}): Promise<Finished> {
+  const [program, ...args] = argv;
+  if (program === undefined) throw new Error("run() needs a program");
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: options.env ?? process.env,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+    let stdout = "";
+    let stderr = "";
+    let shown = 0;
+    let late = false;
+    const timer =
+      options.timeout === undefined
+        ? null
+        : setTimeout(() => {
+            late = true;
+            child.kill("SIGKILL");
+          }, options.timeout * 1000);
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+      for (let end = stderr.indexOf("\n", shown); end >= 0; end = stderr.indexOf("\n", shown)) {
+        options.onLine?.(stderr.slice(shown, end));
+        shown = end + 1;
+      }
+    });
+    // A tool that does not read its input closes the pipe; its status tells enough.
+    child.stdin.on("error", () => {});
+    child.stdin.end(options.stdin ?? "");
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      if (timer !== null) clearTimeout(timer);
+      reject(
+        new LabError(
+          error.code === "ENOENT" ? `${program} is not installed` : `${program}: ${error.message}`,
+        ),
+      );
+    });
+    child.on("close", (status, signal) => {
+      if (timer !== null) clearTimeout(timer);
+      if (late) reject(new LabError(`no end after ${options.timeout} s: ${argv.join(" ")}`));
+      else resolve({ status, signal, stdout, stderr });
+    });
+  });
+}
+
+/**
+ * Runs a command that has to succeed.
+ * @returns what it printed on stdout
+ * @throws LabError with the command and what it printed on stderr
+ */
+export async function must(argv: readonly string[], options: RunOptions = {}): Promise<string> {
+  const done = await run(argv, options);
+  if (done.status !== 0) {
+    const how = done.signal ?? `status ${done.status}`;
+    const said = (done.stderr.trim() || done.stdout.trim()).split("\n").slice(-12).join("\n");
+    throw new LabError(`${argv.join(" ")}: ${how}${said === "" ? "" : `\n${said}`}`);
+  }
+  return done.stdout;
+}
+
+/** Waits. */
+export function sleep(seconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+}
+
+/**
+ * Tries until `probe` gives something other than null.
+ * @param timeout seconds
+ * @returns what the probe gave, or null when time ran out
+ */
+export async function poll<T>(
+  timeout: number,
+  probe: () => T | null | Promise<T | null>,
+  every = 0.1,
+): Promise<T | null> {
+  for (const end = Date.now() + timeout * 1000; ; ) {
+    const found = await probe();
+    if (found !== null) return found;
+    if (Date.now() >= end) return null;
+    await sleep(every);
+  }
+}

@@ -1,0 +1,110 @@
+/** What the machine that runs a lab must offer, and what of it a lab needs to know. */
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { LabError } from "./command.ts";
+
+/** The tools of a running lab and the Debian package of each. */
+const tools: Readonly<Record<string, string>> = {
+  "systemd-nspawn": "systemd-container",
+  ip: "iproute2",
+  nft: "nftables",
+  nsenter: "util-linux",
+  mount: "mount",
+  umount: "mount",
+};
+
+function installed(tool: string): boolean {
+  // The sbin folders are not on every account's PATH, but spawn() looks there only when they are.
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+    try {
+      accessSync(join(folder, tool), constants.X_OK);
+      return true;
+    } catch {}
+  }
+  return false;
+}
+
+/**
+ * Why nspawn labs cannot run here.
+ * @param also further tools that are needed, with their Debian packages
+ * @returns one sentence a reason; empty when they can
+ */
+export function hostObstacles(also: Readonly<Record<string, string>> = {}): string[] {
+  if (process.platform !== "linux") return ["nspawn labs need Linux"];
+  const found: string[] = [];
+  if (process.getuid?.() !== 0) found.push("nspawn labs need root: they make network namespaces and mounts");
+  const missing = Object.entries({ ...tools, ...also }).filter(([tool]) => !installed(tool));
+  if (missing.length > 0) {
+    const packages = [...new Set(missing.map(([, name]) => name))].join(" ");
+    found.push(`missing: ${missing.map(([tool]) => tool).join(", ")} (Debian: apt-get install ${packages})`);
+  }
+  if (!readFileSync("/proc/filesystems", "utf8").includes("overlay"))
+    found.push("the kernel has no overlay file system");
+  return found;
+}
+
+/** @throws LabError when nspawn labs cannot run here */
+export function requireHost(also: Readonly<Record<string, string>> = {}): void {
+  const obstacles = hostObstacles(also);
+  if (obstacles.length > 0) throw new LabError(obstacles.join("; "));
+}
+
+function nameservers(file: string): string[] {
+  if (!existsSync(file)) return [];
+  return [...readFileSync(file, "utf8").matchAll(/^nameserver\s+([0-9.]+)\s*$/gm)].map((match) => match[1]!);
+}
+
+/**
+ * The IPv4 name server this machine itself asks, or null.
+ *
+ * systemd-resolved's stub answers nobody else, so behind it its upstream is taken.
+ */
+export function hostResolver(): string | null {
+  const own = nameservers("/etc/resolv.conf");
+  const asked = own.some((address) => address.startsWith("127.0.0.53"))
+    ? nameservers("/run/systemd/resolve/resolv.conf")
+    : own;
+  return asked[0] ?? own[0] ?? null;
+}
+
+/**
+ * When a process began, in clock ticks since boot: with its number a name that is never used twice.
+ * @returns null when there is no such process (a zombie is none)
+ */
+export function processStart(pid: number): string | null {
+  try {
+    // The command name in parentheses may hold blanks and parentheses, so count from the last one.
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? null : (fields[19] ?? null);
+  } catch {
+    return null;
+  }
+}
+
+/** A process that cannot be confused with a later one of the same number. */
+export interface ProcessName {
+  readonly pid: number;
+  readonly start: string;
+}
+
+/** Names a running process, or gives null when it is gone. */
+export function processName(pid: number): ProcessName | null {
+  const start = processStart(pid);
+  return start === null ? null : { pid, start };
+}
+
+/** Whether it still runs. */
+export function alive(name: ProcessName): boolean {
+  return processStart(name.pid) === name.start;
+}
+
+/** Sends a signal, unless the process is gone. */
+export function signal(name: ProcessName, which: NodeJS.Signals): void {
+  if (!alive(name)) return;
+  try {
+    process.kill(name.pid, which);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
