@@ -9,13 +9,13 @@ const tools: Readonly<Record<string, string>> = {
   ip: "iproute2",
   nft: "nftables",
   nsenter: "util-linux",
+  sysctl: "procps",
   mount: "mount",
   umount: "mount",
 };
 
 function installed(tool: string): boolean {
-  // The sbin folders are not on every account's PATH, but spawn() looks there only when they are.
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
     try {
       accessSync(join(folder, tool), constants.X_OK);
       return true;

@@ -1,0 +1,222 @@
+/**
+ * Base roots: the file system that machines share read-only below their own overlay.
+ *
+ * Built with mmdebstrap from the machine's own apt configuration, once, and kept in the cache under a digest
+ * of everything that went into it. It stands in for the official cloud image: the packages below are those of
+ * a Debian cloud image that a first boot depends on, without kernel and boot loader.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { arch } from "node:os";
+import { dirname, join } from "node:path";
+import { type AptConfiguration, machineApt, toDeb822 } from "./apt-sources.ts";
+import { LabError, must } from "./command.ts";
+import { processStart, requireHost } from "./host.ts";
+import { removeTree } from "./tree.ts";
+
+/** A base root in the cache. */
+export interface BaseRoot {
+  /** The folder that holds the root file system. Nothing may write below it. */
+  readonly path: string;
+  /** Digest of the recipe; another recipe never has the same path. */
+  readonly key: string;
+  readonly release: string;
+  readonly architecture: string;
+}
+
+export interface BaseRootOptions {
+  /** Cache folder. */
+  readonly cache: string;
+  /** Code name of the Debian release. */
+  readonly release?: string;
+  /** Packages beyond those of a cloud image. */
+  readonly packages?: readonly string[];
+  /** Told what is going on while it builds, a line at a time. */
+  readonly progress?: (line: string) => void;
+}
+
+/** What a Debian cloud image has that first boot touches; `locales` is left out as there. */
+const packages: readonly string[] = [
+  ...[
+    "systemd-sysv",
+    "dbus",
+    "libpam-systemd",
+    "udev",
+    "kmod",
+    "systemd-timesyncd",
+    "systemd-resolved",
+    "netplan.io",
+  ],
+  ...[
+    "cloud-init",
+    "openssh-server",
+    "sudo",
+    "ca-certificates",
+    "python3",
+    "unattended-upgrades",
+    "cron",
+    "logrotate",
+  ],
+  ...["iproute2", "iputils-ping", "nftables", "procps", "less", "tzdata", "curl", "wget"],
+];
+
+/**
+ * netplan matches an interface by its permanent address, and the kernel gives a veth none (only what a driver
+ * read from hardware counts). So in the lab networkd is told to compare the current address instead, and only
+ * with veths: a bridge or VLAN on top of one has the same address and must not match. What the seed says and
+ * what netplan makes of it stays as on metal.
+ */
+const matchCurrentAddress = `[Service]
+ExecStartPre=-+/bin/sh -c "exec sed -i 's/^PermanentMACAddress=\\\\(.*\\\\)/MACAddress=\\\\1\\\\nKind=veth/' /run/systemd/network/*.network"
+`;
+
+interface Recipe {
+  /** Raise when the code below makes a different root from the same recipe. */
+  readonly format: 2;
+  readonly release: string;
+  readonly architecture: string;
+  readonly packages: readonly string[];
+  readonly sources: string;
+  /** Written into the finished root. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Run inside the root at the end of the build. */
+  readonly enable: readonly string[];
+}
+
+function cloudMirrors(apt: AptConfiguration, release: string): string {
+  const of = (suite: string) => apt.sources.find((source) => source.suites.includes(suite))?.uris[0];
+  const primary = of(release) ?? "";
+  const mirrors = {
+    arches: ["default"],
+    failsafe: { primary, security: of(`${release}-security`) ?? primary },
+  };
+  // JSON is YAML. Used only where a seed lets cloud-init write sources.list without naming a mirror.
+  return `${JSON.stringify({ system_info: { package_mirrors: [mirrors] } })}\n`;
+}
+
+function recipe(apt: AptConfiguration, release: string, extra: readonly string[]): Recipe {
+  return {
+    format: 2,
+    release,
+    architecture: arch(),
+    packages: [...new Set([...packages, ...extra])],
+    sources: toDeb822(apt.sources),
+    files: {
+      "/etc/hostname": "localhost\n",
+      "/etc/hosts": "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n",
+      // Empty, so that each machine makes its own at first boot.
+      "/etc/machine-id": "",
+      "/etc/apt/sources.list.d/debian.sources": toDeb822(apt.sources),
+      "/etc/apt/apt.conf.d/90lab": apt.settings.map((line) => `${line}\n`).join(""),
+      "/etc/cloud/cloud.cfg.d/90_lab.cfg": cloudMirrors(apt, release),
+      "/etc/systemd/system/systemd-networkd.service.d/50-lab.conf": matchCurrentAddress,
+    },
+    enable: ["systemd-networkd.service", "systemd-resolved.service"],
+  };
+}
+
+/** Removes what builds left behind whose process is gone. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of readdirSync(folder)) {
+    const pid = /^\.building-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && processStart(Number(pid)) === null) await removeTree(join(folder, name));
+  }
+}
+
+/**
+ * Gives the base root, building it when the cache has none of this recipe (a minute or so).
+ * @throws LabError when this machine cannot build it: not root, no mmdebstrap, no apt source of the release
+ */
+export async function baseRoot(options: BaseRootOptions): Promise<BaseRoot> {
+  const release = options.release ?? "bookworm";
+  const apt = await machineApt(release);
+  const made = recipe(apt, release, options.packages ?? []);
+  const key = createHash("sha256")
+    .update(JSON.stringify([made, apt.settings]))
+    .digest("hex")
+    .slice(0, 16);
+  const folder = join(options.cache, "roots");
+  const home = join(folder, `debian-${release}-${key}`);
+  const found: BaseRoot = { path: join(home, "root"), key, release, architecture: made.architecture };
+  if (existsSync(home)) return found;
+
+  requireHost({ mmdebstrap: "mmdebstrap" });
+  mkdirSync(folder, { recursive: true });
+  await sweep(folder);
+  const building = join(folder, `.building-${process.pid}-${randomBytes(3).toString("hex")}`);
+  const root = join(building, "root");
+  mkdirSync(building, { mode: 0o755 });
+  try {
+    await bootstrap(made, apt, root, options.progress);
+    finish(made, apt, root);
+    writeFileSync(join(building, "recipe.json"), `${JSON.stringify(made, null, 2)}\n`);
+    try {
+      renameSync(building, home);
+    } catch (error) {
+      // Somebody else built the same one meanwhile.
+      if (!existsSync(home)) throw error;
+    }
+  } finally {
+    if (existsSync(building)) await removeTree(building);
+  }
+  return found;
+}
+
+async function bootstrap(
+  made: Recipe,
+  apt: AptConfiguration,
+  root: string,
+  progress?: (line: string) => void,
+): Promise<void> {
+  const enable = `chroot "$1" systemctl enable ${made.enable.join(" ")}`;
+  const argv = [
+    "mmdebstrap",
+    "--mode=root",
+    "--variant=apt",
+    `--include=${made.packages.join(",")}`,
+    `--customize-hook=${enable}`,
+  ];
+  for (const line of apt.settings) argv.push(`--aptopt=${line.replace(/;$/, "")}`);
+  try {
+    await must([...argv, made.release, root, "-"], {
+      stdin: made.sources,
+      timeout: 1800,
+      onLine: (line) => {
+        if (line.startsWith("I: ")) progress?.(line.slice(3));
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error;
+    throw new LabError(
+      `the base root cannot be built: ${error.message}`,
+      "is the package archive reachable? try apt-get update",
+    );
+  }
+}
+
+function finish(made: Recipe, apt: AptConfiguration, root: string): void {
+  // mmdebstrap names the same sources its own way; apt complains about entries that stand twice.
+  const sources = join(root, "etc/apt/sources.list.d");
+  for (const name of readdirSync(sources)) rmSync(join(sources, name));
+  for (const [path, text] of Object.entries(made.files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
+  for (const source of apt.sources) {
+    for (const key of (source.options["Signed-By"] ?? "").split(/\s+/)) {
+      if (!key.startsWith("/") || existsSync(join(root, key))) continue;
+      mkdirSync(dirname(join(root, key)), { recursive: true });
+      copyFileSync(key, join(root, key));
+      chmodSync(join(root, key), 0o644);
+    }
+  }
+}
