@@ -185,12 +185,21 @@ export class Needs {
         ...(hint === undefined ? {} : { hint }),
       });
     }
-    for (const [name, param] of Object.entries(declared)) {
+    // A secret is named after another parameter, which may stand below it.
+    const later = (name: string): boolean => {
+      const of = declared[name]?.of ?? resource.key;
+      const keys = Object.keys(declared);
+      return of !== undefined && keys.indexOf(of) > keys.indexOf(name);
+    };
+    const declaredNames = Object.keys(declared);
+    const deferred = declaredNames.filter((name) => declared[name]?.type === "secret" && later(name));
+    for (const name of [...declaredNames.filter((one) => !deferred.includes(one)), ...deferred]) {
+      const param = declared[name] as NonNullable<(typeof declared)[string]>;
       const given = doc.with?.[name];
       if (param.type === "secret") {
         const of = param.of ?? resource.key;
         const word = of === undefined ? name : params[of];
-        const secret = `${providerName}.${resourceName}.${typeof word === "string" ? word : name}`;
+        const secret = `${providerName}.${resourceName}.${word === undefined ? name : asKey(word)}`;
         this.secrets.set(secret, "password");
         params[name] = secretHole(secret);
         continue;

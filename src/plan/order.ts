@@ -116,7 +116,8 @@ export function order(
         if (!need.wait || need.instance === null || need.instance.provider === component) continue;
         const made = instances.get(need.instance);
         if (made !== undefined) own.before.after.push({ vertex: made, why: need.from });
-        if (need.instance.resource.ready === undefined) {
+        // Without steps nothing is done on the first member only: what is asked may be any member.
+        if (need.instance.resource.ready === undefined || (need.instance.resource.steps ?? []).length === 0) {
           for (const member of need.instance.members) {
             const up = phaseOf(member, need.instance.provider.name)?.up;
             if (up !== undefined) own.before.after.push({ vertex: up, why: need.from });
@@ -162,13 +163,20 @@ export function order(
     result.get(one.node)?.push(one);
     // The instances of a provider come right after it.
     if (one.phase === "after")
+      // One that is being visited asked for its provider just now, and comes next anyway.
       for (const made of byProvider.get(`${one.node.name}\n${one.owner.title}`) ?? [])
-        visit(made, [{ vertex: made, why: made.after[0]?.why ?? positionOf(one.owner.loaded, []) }]);
+        if (made.mark === 0)
+          visit(made, [{ vertex: made, why: made.after[0]?.why ?? positionOf(one.owner.loaded, []) }]);
   };
-  for (const node of site.nodes) {
-    for (const owner of ownersOf(node)) {
-      const last = phaseOf(node, owner.title)?.after;
-      if (last !== undefined) visit(last, [{ vertex: last, why: positionOf(owner.loaded, owner.path) }]);
+  // By place in the profiles first, then by node: what comes first in a profile (time, say) comes first on a node,
+  // wherever the graph leaves it open and however the site lists its nodes.
+  const longest = Math.max(0, ...site.nodes.map((node) => ownersOf(node).length));
+  for (let place = 0; place < longest; place++) {
+    for (const node of site.nodes) {
+      const owner = ownersOf(node)[place];
+      const last = owner === undefined ? undefined : phaseOf(node, owner.title)?.after;
+      if (owner !== undefined && last !== undefined)
+        visit(last, [{ vertex: last, why: positionOf(owner.loaded, owner.path) }]);
     }
   }
   for (const made of instances.values())

@@ -10,6 +10,7 @@ import {
   evaluate,
   evaluateText,
   holds,
+  lineNumbers,
   lookup,
   type Rendering,
   render,
@@ -66,16 +67,14 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
     if (list === undefined) {
       list = [
         ...node.components.map((component) => componentOwners.get(component.name) as Owner),
-        ...node.layers
-          .filter(carriesNouns)
-          .map((layer) => ({
-            title: layer.title,
-            component: null,
-            nouns: layer.nouns,
-            loaded: layer.loaded,
-            path: layer.path,
-            rank: layer.rank,
-          })),
+        ...node.layers.filter(carriesNouns).map((layer) => ({
+          title: layer.title,
+          component: null,
+          nouns: layer.nouns,
+          loaded: layer.loaded,
+          path: layer.path,
+          rank: layer.rank,
+        })),
       ];
       owners.set(node, list);
     }
@@ -235,7 +234,7 @@ class NodePlanner {
       },
       debconf: this.#debconf(),
       packages,
-      directories: this.#directories(),
+      directories: this.#directories(files),
       files,
       scripts: [...this.#scripts.values()].sort((a, b) => (a.path < b.path ? -1 : 1)),
       ports: this.#ports(),
@@ -391,7 +390,7 @@ class NodePlanner {
         this.#claim(claims, item.name, `the archive "${item.name}"`, {
           item: archive,
           from,
-          key: asKey([archive.uri, archive.suite, archive.components as Value]),
+          key: asKey([archive.uri, archive.suite, archive.components as Value, keyring as Value]),
         });
       }
     }
@@ -416,7 +415,7 @@ class NodePlanner {
     return [...claims.values()].map(({ item }) => item);
   }
 
-  #directories(): NodePlan["directories"] {
+  #directories(files: readonly PlannedFile[]): NodePlan["directories"] {
     const claims = new Map<string, Claim<NodePlan["directories"][number]>>();
     for (const owner of this.#owners) {
       for (const { item, path, from, scope } of this.#items<
@@ -424,6 +423,15 @@ class NodePlanner {
       >(owner, "directories")) {
         const place = this.#path(item.path, scope, owner, [...path, "path"]);
         const directory = { path: place, owner: item.owner ?? "root:root", mode: item.mode ?? "0755", from };
+        const file = files.find((one) => one.path === place);
+        if (file !== undefined)
+          this.#rendering.problems.add({
+            code: "clash",
+            at: from,
+            message: `${place} is claimed as a directory and as a file on node "${this.#node.name}"`,
+            hint: "it can be one of them",
+            also: [{ at: file.from, label: "the file" }],
+          });
         this.#claim(claims, place, `the directory ${place}`, {
           item: directory,
           from,
@@ -524,7 +532,10 @@ class NodePlanner {
   // Files
 
   #files(): readonly PlannedFile[] {
-    const owners = new Map<string, Claim<{ doc: FileDoc; owner: Owner; path: Path; scope: Scope }>>();
+    const owners = new Map<
+      string,
+      Claim<{ doc: FileDoc; owner: Owner; path: Path; scope: Scope; replaced: readonly Owner[] }>
+    >();
     for (const owner of this.#owners) {
       for (const { item, path, from, scope } of this.#items<FileDoc>(owner, "files")) {
         const place = this.#path(item.path, scope, owner, [...path, "path"]);
@@ -559,7 +570,8 @@ class NodePlanner {
           });
           continue;
         }
-        owners.set(place, { item: { doc: item, owner, path, scope }, from, key: "" });
+        const replaced = other === undefined ? [] : [...other.item.replaced, other.item.owner];
+        owners.set(place, { item: { doc: item, owner, path, scope, replaced }, from, key: "" });
       }
     }
     const settings = this.#settings(owners);
@@ -567,7 +579,7 @@ class NodePlanner {
     for (const [
       place,
       {
-        item: { doc, owner, path, scope },
+        item: { doc, owner, path, scope, replaced },
         from,
       },
     ] of owners) {
@@ -582,16 +594,28 @@ class NodePlanner {
         mode: doc.mode ?? "0644",
         once: doc.once === true,
         content,
-        restarts: this.#restarts(owner, settings.get(place)),
+        // The units that read the file read it whoever wrote it.
+        restarts: [...new Set([...replaced, owner].flatMap((one) => this.#restarts(one)))],
         from,
       });
     }
-    files.push(...this.#dropIns());
+    for (const dropIn of this.#dropIns()) {
+      const other = owners.get(dropIn.path);
+      if (other === undefined) files.push(dropIn);
+      else
+        this.#rendering.problems.add({
+          code: "clash",
+          at: other.from,
+          message: `the file ${dropIn.path} is the drop-in of a unit on node "${this.#node.name}"`,
+          hint: "use drop_in alone, or a file of another name",
+          also: [{ at: dropIn.from, label: "the unit" }],
+        });
+    }
     return files;
   }
 
-  /** A file restarts the units of its component, of those that contribute to it, and of those that require it. */
-  #restarts(owner: Owner, _settings: readonly SettingsEntry[] | undefined): readonly string[] {
+  /** A file restarts the units of its component and of those that require it, as contributors do. */
+  #restarts(owner: Owner): readonly string[] {
     const { component } = owner;
     if (component === null) return this.#units(owner);
     const units = new Set<string>();
@@ -631,7 +655,7 @@ class NodePlanner {
       return {
         kind: "whole",
         text: file.text,
-        lines: file.text.split("\n").map((_, index) => ({ file: file.shown, line: index + 1, column: 1 })),
+        lines: lineNumbers(file.text).map((line) => ({ file: file.shown, line, column: 1 })),
       };
     }
     const rendered = render(file.text, scope, { file: file.shown, text: file.text }, this.#rendering);
@@ -765,8 +789,17 @@ class NodePlanner {
       typeof raw === "string"
         ? evaluate(raw, scope, owner.loaded, at, this.#rendering, encoder)
         : (raw as Value);
+    if (value === null || (typeof value === "object" && !(value instanceof Text))) {
+      this.#rendering.problems.add({
+        code: "template-value",
+        at: positionOf(owner.loaded, at),
+        message: "a setting is a text, a number or true or false, and this names a list, a map or nothing",
+        hint: "write a section of the template that joins it: {{#list}}{{.}} {{/list}}",
+      });
+      return "";
+    }
     if (value instanceof Text || typeof value === "string") {
-      if (typeof value === "string" && /[\n\r\0]/.test(value))
+      if (/[\n\r\0]/.test(redacted(value)))
         this.#rendering.problems.add({
           code: "wrong-value",
           at: positionOf(owner.loaded, at),
@@ -886,9 +919,13 @@ class NodePlanner {
         .replace(/^-|-$/g, "")
         .slice(0, 48) || "step";
     const base = `${owner}/${slug}`;
-    const count = (this.#ids.get(base) ?? 0) + 1;
+    // A second one of a name is numbered, past names that end in that number themselves.
+    let count = (this.#ids.get(base) ?? 0) + 1;
+    while (count > 1 && this.#ids.has(`${base}-${count}`)) count += 1;
     this.#ids.set(base, count);
-    return count === 1 ? base : `${base}-${count}`;
+    const id = count === 1 ? base : `${base}-${count}`;
+    if (count > 1) this.#ids.set(id, 1);
+    return id;
   }
 
   #argv(
@@ -1124,6 +1161,11 @@ class NodePlanner {
         // The provider's own ready, as far as it can be asked over the network, in the provider's own words.
         const scope = baseScope(member, provider, this.#site, this.#library);
         lazy(scope, "secrets", () => this.#needs.secretScope(provider));
+        lazy(scope, "needs", () =>
+          Object.fromEntries(
+            [...this.#needs.of(member, providerOwner)].map(([alias, { view }]) => [alias, view]),
+          ),
+        );
         const remote = (provider.doc.ready ?? [])
           .map((doc, index) => ({ doc, path: ["ready", index] as Path }))
           .filter(({ doc }) => doc.tcp !== undefined || doc.http !== undefined);
@@ -1202,7 +1244,7 @@ class NodePlanner {
               code: "bad-name",
               at: positionOf(owner.loaded, [...path, "unit"]),
               message: `"${unit}" is not the name of a unit`,
-              hint: "write it with its suffix, such as chrony.service",
+              hint: "write it with its suffix, such as ssh.service",
             });
           }
           const key = `unit ${unit}`;

@@ -1,6 +1,7 @@
 /** Makes a site in which nothing is implicit: profiles, components, options, addresses, groups. */
 import { seconds, bytes as sizeBytes } from "../core/duration.ts";
-import type { Position } from "../core/position.ts";
+import { longPosition, type Position } from "../core/position.ts";
+import type { Problem } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
 import type { Value } from "../core/text.ts";
 import { type Loaded, type Path, positionOf } from "../load/yaml.ts";
@@ -83,6 +84,7 @@ export function resolveSite(
   const chains = new Map<string, readonly Doc<ProfileDoc>[] | null>();
   const closures = new Map<string, readonly Component[]>();
   const nodes: Node[] = [];
+  const ledger: ProfileOptions = { used: new Set(), unused: new Map() };
   const names = new Map<string, Path>();
   const addresses = new Map<string, Path>();
   const macs = new Map<string, Path>();
@@ -181,9 +183,10 @@ export function resolveSite(
     }
     const resolved = new Map<string, { readonly [option: string]: Value }>();
     for (const component of components) resolved.set(component.name, options.resolve(component, resolved));
-    options.reportUnused(components);
+    options.reportUnused(components, ledger);
     nodes.push({ ...draft, components, options: resolved, layers: layersOf(draft, chain, site) });
   }
+  for (const [place, problem] of ledger.unused) if (!ledger.used.has(place)) problems.add(problem);
   if (Object.keys(doc.nodes).length === 0) {
     problems.add({
       code: "no-match",
@@ -260,6 +263,7 @@ export function profileChain(
       return null;
     }
     chain.unshift(profile);
+    checkCloudConfig(profile.doc.cloud_config, profile.loaded, ["cloud_config"], rendering);
     at = positionOf(profile.loaded, ["extends"]);
     next = profile.doc.extends;
   }
@@ -267,6 +271,12 @@ export function profileChain(
 }
 
 type Draft = Omit<Node, "components" | "options" | "layers">;
+
+/** Which options of profiles some node has a use for; a base profile may speak to components that only some have. */
+interface ProfileOptions {
+  readonly used: Set<string>;
+  readonly unused: Map<string, Problem>;
+}
 
 /** Options of one node's components, by layers: component, base profile, profile, site, node. Maps merge, the rest replaces. */
 class OptionLayers {
@@ -375,7 +385,7 @@ class OptionLayers {
   }
 
   /** Options for components that this node (by its profile or itself) does not run do nothing: say so. */
-  reportUnused(components: readonly Component[]): void {
+  reportUnused(components: readonly Component[], ledger: ProfileOptions): void {
     const here = new Set(components.map((component) => component.name));
     for (const layer of this.#layers) {
       for (const component of Object.keys(layer.values)) {
@@ -389,13 +399,16 @@ class OptionLayers {
             message: `there is no component "${component}"`,
             ...hint(component, [...this.#library.components.keys()]),
           });
-        } else if (!here.has(component) && layer.loaded !== this.#site.loaded) {
-          this.#rendering.problems.add({
-            code: "unused-option",
-            at,
-            message: `nothing that uses this profile runs "${component}", so its options do nothing`,
-            hint: "remove them, or add the component",
-          });
+        } else if (layer.loaded !== this.#site.loaded) {
+          const place = longPosition(at);
+          if (here.has(component)) ledger.used.add(place);
+          else
+            ledger.unused.set(place, {
+              code: "unused-option",
+              at,
+              message: `nothing that uses this profile runs "${component}", so its options do nothing`,
+              hint: "remove them, or add the component",
+            });
         } else if (!here.has(component) && layer.path[0] === "nodes") {
           this.#rendering.problems.add({
             code: "unused-option",

@@ -162,7 +162,12 @@ export function render(
     fail(token, found.problem);
     return undefined;
   };
-  const walk = (list: readonly Token[], stack: readonly Scope[], sink: typeof emit): void => {
+  const walk = (
+    list: readonly Token[],
+    stack: readonly Scope[],
+    sink: typeof emit,
+    writer: Encoder | undefined,
+  ): void => {
     for (const token of list) {
       const [type, name, start] = token;
       if (type === "text") sink(name, start, true);
@@ -178,24 +183,26 @@ export function render(
           });
           continue;
         }
-        for (const part of parts(substituted === undefined ? filled : encoded(substituted, filled)))
+        for (const part of parts(writer === undefined ? filled : encoded(writer, filled)))
           sink(part, start, false);
       } else if (type === "#") {
         const children = token[4] ?? [];
         if (encoderNames.has(name)) {
           const inner: Part[] = [];
-          walk(children, stack, (part) => inner.push(part));
+          // The writer's encoding goes around the whole, once.
+          walk(children, stack, (part) => inner.push(part), undefined);
           const whole = encoded(name as Encoder, text(inner));
-          for (const part of parts(substituted === undefined ? whole : encoded(substituted, whole)))
+          for (const part of parts(writer === undefined ? whole : encoded(writer, whole)))
             sink(part, start, false);
           continue;
         }
         const value = find(token, stack);
-        if (value === undefined || value === false || value === null || value === "") continue;
-        if (Array.isArray(value)) for (const item of value) walk(children, [asScope(item), ...stack], sink);
+        if (value === undefined || value === false || value === null || value === "" || value === 0) continue;
+        if (Array.isArray(value))
+          for (const item of value) walk(children, [asScope(item), ...stack], sink, writer);
         else if (value instanceof Text || typeof value !== "object")
-          walk(children, value === true ? stack : [asScope(value), ...stack], sink);
-        else walk(children, [value as Scope, ...stack], sink);
+          walk(children, value === true ? stack : [asScope(value), ...stack], sink, writer);
+        else walk(children, [value as Scope, ...stack], sink, writer);
       } else if (type === "^") {
         const value = find(token, stack);
         if (value === undefined) continue;
@@ -203,9 +210,10 @@ export function render(
           value === false ||
           value === null ||
           value === "" ||
+          value === 0 ||
           (Array.isArray(value) && value.length === 0)
         ) {
-          walk(token[4] ?? [], stack, sink);
+          walk(token[4] ?? [], stack, sink, writer);
         }
       } else if (type !== "!") {
         fail(token, {
@@ -216,7 +224,7 @@ export function render(
       }
     }
   };
-  walk(tokens, [scope], emit);
+  walk(tokens, [scope], emit, substituted);
   return { value: text(out), lines };
 }
 
@@ -379,7 +387,8 @@ export function sourceLines(place: Place, rendered: Rendered): readonly number[]
   return rendered.lines.map((line) => first + line - 1);
 }
 
-function lineNumbers(content: string): number[] {
+/** The numbers of a text's lines, for what is taken as it stands. */
+export function lineNumbers(content: string): number[] {
   const count = content.split("\n").length - (content.endsWith("\n") || content === "" ? 1 : 0);
   return Array.from({ length: count }, (_, index) => index + 1);
 }

@@ -89,7 +89,12 @@ export class SecretStore {
     }
     try {
       const data = JSON.parse(text) as { format: number; secrets: Record<string, Stored> };
-      if (data.format !== 1 || typeof data.secrets !== "object") throw new Error("format");
+      if (data.format !== 1 || typeof data.secrets !== "object" || Array.isArray(data.secrets))
+        throw new Error("format");
+      // A login bound elsewhere keeps only its hash here; anything else without a value is damage.
+      for (const { value, hash } of Object.values(data.secrets)) {
+        if (typeof value !== "string" || (value === "" && typeof hash !== "string")) throw new Error("value");
+      }
       if (process.platform !== "win32" && (statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
       return new SecretStore(folder, path, new Map(Object.entries(data.secrets)));
     } catch {

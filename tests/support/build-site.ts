@@ -1,0 +1,206 @@
+/** Compiles sites for tests: the fixtures, the example, or a site written in the test. */
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Compiled, compile } from "../../src/commands/compile.ts";
+import { renderInMemory } from "../../src/commands/render.ts";
+import type { Problem } from "../../src/core/problem.ts";
+import { formatProblems } from "../../src/core/report.ts";
+import type { Vault } from "../../src/emit/cloud-config.ts";
+import type { Artifact } from "../../src/emit/lines.ts";
+import { planJson } from "../../src/emit/plan-json.ts";
+import type { Action, NodePlan, PlannedFile } from "../../src/plan/model.ts";
+
+/** The repository. */
+export const root: string = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+export const fixtures: string = join(root, "tests", "fixtures", "library");
+export const golden: string = join(root, "tests", "golden");
+export const fixtureSites: readonly string[] = ["one", "two", "split", "three"];
+
+/**
+ * A vault without secrets: each value is made from its name, so that goldens hold none and repeat. The values have
+ * the characters that every encoder must care for.
+ */
+export const fakeVault: Vault = {
+  reveal: (secret) => `secret/${secret}$'"%`,
+  passwordHash: (secret) =>
+    `$6$golden$${createHash("sha256").update(secret).digest("base64url").slice(0, 20)}`,
+};
+
+/** Compiles a site of a package (a folder with templates/, profiles/, targets/, guest/). */
+export function compileSite(
+  site: string,
+  packageRoot: string = fixtures,
+  target: string | null = null,
+): Promise<Compiled> {
+  return compile({ packageRoot, cwd: packageRoot, site, target, profiles: [], nodes: [] });
+}
+
+/** A compiled site in which nothing is wrong, with all plans. */
+export async function planned(
+  site: string,
+  packageRoot: string = fixtures,
+  target: string | null = null,
+): Promise<{ compiled: Compiled; plans: ReadonlyMap<string, NodePlan> }> {
+  const compiled = await compileSite(join(packageRoot, "sites", site, "site.yaml"), packageRoot, target);
+  const plans = new Map<string, NodePlan>();
+  for (const node of compiled.chosen)
+    if (compiled.plan !== null) plans.set(node.name, compiled.plan.plan(node));
+  refuse(compiled);
+  return { compiled, plans };
+}
+
+function refuse(compiled: Compiled): void {
+  if (compiled.problems.failed) throw new Error(formatProblems(compiled.problems.list, compiled.source));
+}
+
+/** All artifacts of a site, with the fake vault's values for secrets. */
+export async function rendered(
+  site: string,
+  packageRoot: string = fixtures,
+  target: string | null = null,
+): Promise<{ compiled: Compiled; nodes: ReadonlyMap<string, readonly Artifact[]> }> {
+  const compiled = await compileSite(join(packageRoot, "sites", site, "site.yaml"), packageRoot, target);
+  const { nodes } = renderInMemory(compiled, fakeVault);
+  refuse(compiled);
+  return { compiled, nodes };
+}
+
+/** The plan as its golden has it. */
+export function planText(plan: NodePlan): string {
+  return planJson(plan).text;
+}
+
+/** The runner changes often and says nothing about the compiler: in goldens its blob is a digest's length. */
+export function withoutRunner(userData: string): string {
+  return userData.replace(
+    /^( *encoding: gz\+b64\n *content: )(.+)$/m,
+    (_, head: string) => `${head}<the runner, compressed>`,
+  );
+}
+
+/** A folder that is gone after `use`. */
+export async function inTemporaryFolder<T>(use: (folder: string) => T | Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "seedsmith-test-"));
+  try {
+    return await use(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Writes files (by path relative to the folder), making parents. */
+export function writeTree(folder: string, files: { readonly [path: string]: string }): void {
+  for (const [path, text] of Object.entries(files)) {
+    const place = join(folder, path);
+    mkdirSync(dirname(place), { recursive: true });
+    writeFileSync(place, text);
+  }
+}
+
+/** Compiles a small library and site written in a test. Paths are those of a package; sites/x/site.yaml is the site. */
+export async function compileFiles(files: {
+  readonly [path: string]: string;
+}): Promise<{ compiled: Compiled; plans: ReadonlyMap<string, NodePlan>; problems: readonly Problem[] }> {
+  return inTemporaryFolder(async (folder) => {
+    cpSync(join(fixtures, "guest"), join(folder, "guest"), { recursive: true });
+    cpSync(join(fixtures, "targets"), join(folder, "targets"), { recursive: true });
+    writeTree(folder, files);
+    const compiled = await compileSite(join(folder, "sites", "x", "site.yaml"), folder);
+    const plans = new Map<string, NodePlan>();
+    for (const node of compiled.chosen) {
+      const plan = compiled.plan?.plan(node);
+      if (plan !== undefined) plans.set(node.name, plan);
+    }
+    return { compiled, plans, problems: compiled.problems.list.filter((one) => one.notice !== true) };
+  });
+}
+
+/** The text of a site with nodes of one profile each, on one network. */
+export function siteText(nodes: { readonly [name: string]: string }, more = ""): string {
+  const lines = Object.entries(nodes).map(
+    ([name, profile], index) =>
+      `  ${name}: { profile: ${profile}, interfaces: { management: { mac: "52:54:00:00:00:${String(index + 10)}", address: 10.0.0.${index + 1} } } }`,
+  );
+  return `site: x\ntarget: alpha-1\nnetworks: { management: { cidr: 10.0.0.0/24 } }\naccess: { users: [{ name: ops, password: true }] }\nnodes:\n${lines.join("\n")}\n${more}`;
+}
+
+/** Every action of a plan in order, without the checks. */
+export function actionsOf(plan: NodePlan): readonly Action[] {
+  return plan.blocks.flatMap((block) => block.actions);
+}
+
+/** The actions as short texts: `wait store.database[api] on data`, `unit api.service`. */
+export function story(plan: NodePlan): readonly string[] {
+  return actionsOf(plan).map(
+    (action) => `${action.kind} ${action.kind === "unit" ? action.unit : action.name}`,
+  );
+}
+
+export function fileOf(plan: NodePlan, path: string): PlannedFile {
+  const file = plan.files.find((one) => one.path === path);
+  if (file === undefined) throw new Error(`${plan.node} has no file ${path}`);
+  return file;
+}
+
+/** Files below a folder, relative and sorted. */
+export function listFiles(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) =>
+        join(entry.parentPath, entry.name)
+          .slice(folder.length + 1)
+          .split("\\")
+          .join("/"),
+      )
+      .sort();
+  } catch {
+    return [];
+  }
+}
+
+/** Every golden of a kind, by its path below tests/golden. */
+export async function goldens(): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const site of fixtureSites) {
+    const { plans } = await planned(site);
+    for (const [node, plan] of plans) found.set(`plans/${site}/${node}.json`, planText(plan));
+  }
+  for (const target of exampleTargets()) {
+    const { nodes } = await rendered("example", root, target);
+    for (const [node, artifacts] of nodes) {
+      const folder = `example/${target}/${node}`;
+      for (const { name, bytes } of artifacts) {
+        if (name === "seed.iso") continue;
+        found.set(`${folder}/${name}`, withoutRunner(new TextDecoder().decode(bytes)));
+      }
+      found.set(
+        `${folder}/files`,
+        `${artifacts
+          .map(({ name }) => name)
+          .sort()
+          .join("\n")}\n`,
+      );
+    }
+  }
+  return found;
+}
+
+/** The targets that the package has. */
+export function exampleTargets(): readonly string[] {
+  return readdirSync(join(root, "targets"))
+    .filter((file) => file.endsWith(".yaml"))
+    .map((file) => file.slice(0, -".yaml".length))
+    .sort();
+}
+
+export function readGolden(path: string): string | null {
+  try {
+    return readFileSync(join(golden, path), "utf8");
+  } catch {
+    return null;
+  }
+}
