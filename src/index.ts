@@ -1,9 +1,13 @@
 /** What other programs may use. */
+import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { loadReaders } from "./commands/compile.ts";
 import { Problems } from "./core/problem.ts";
 import { formatProblems } from "./core/report.ts";
+import { packRunner } from "./emit/cloud-config.ts";
 import { type CompiledLibrary, readLibrary, readText } from "./load/library.ts";
+
+import { digest } from "./write/tree.ts";
 
 export { compile } from "./commands/compile.ts";
 export { openVault, render, renderInMemory } from "./commands/render.ts";
@@ -35,8 +39,13 @@ export async function compileLibrary(
         loaded,
         folder: relative(root, folder).split("\\").join("/"),
       })),
+      packedRunner: packedRunner(readFileSync(join(root, "guest", "seedsmith-node"), "utf8")),
       example: example ?? { file: shown, value: null, marks: { v: [1, 1, 1] } },
     },
     report,
   };
+}
+
+function packedRunner(runner: string): CompiledLibrary["packedRunner"] {
+  return { sha256: digest(Buffer.from(runner)), content: packRunner(runner) };
 }

@@ -12,13 +12,14 @@ import {
   readLibrary,
   readText,
 } from "../load/library.ts";
-import type { Loaded } from "../load/yaml.ts";
+import type { Loaded } from "../load/marks.ts";
 import { planSite, type SitePlan } from "../plan/plan.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { resolveSite } from "../resolve/site.ts";
 import type { Rendering } from "../resolve/template.ts";
 import type { ComponentDoc, Doc, ProfileDoc, SiteDoc, TargetDoc } from "../validate/documents.ts";
 import type { Kind } from "../validate/schema.ts";
+import { digest } from "../write/tree.ts";
 
 export interface Choice {
   /** The installed package: guest/, the built-in library, the example. */
@@ -126,7 +127,7 @@ export async function compile(choice: Choice): Promise<Compiled> {
   }
   const siteTitle =
     sitePath === null ? "the built-in example" : relative(cwd, sitePath) || basename(sitePath);
-  const guest = readGuest(packageRoot);
+  const guest = readGuest(packageRoot, builtin);
   const nothing: Compiled = {
     problems,
     source,
@@ -172,9 +173,16 @@ function builtinLibrary(packageRoot: string): CompiledLibrary | null {
   return library;
 }
 
-function readGuest(packageRoot: string): Guest {
+function readGuest(packageRoot: string, builtin: CompiledLibrary | null): Guest {
   const read = (name: string): string => readFileSync(join(packageRoot, "guest", name), "utf8");
-  return { runner: read("seedsmith-node"), unit: read("seedsmith-node.service"), hook: read("50-seedsmith") };
+  const runner = read("seedsmith-node");
+  const ready = builtin?.packedRunner;
+  return {
+    runner,
+    unit: read("seedsmith-node.service"),
+    hook: read("50-seedsmith"),
+    ...(ready !== undefined && ready.sha256 === digest(Buffer.from(runner)) ? { packed: ready.content } : {}),
+  };
 }
 
 /**

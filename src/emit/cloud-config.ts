@@ -1,5 +1,5 @@
 /** cloud-init user-data and vendor-data from a plan. */
-import { gzipSync } from "node:zlib";
+import { createRequire } from "node:module";
 import type { Position } from "../core/position.ts";
 import { fill, secretsOf } from "../core/text.ts";
 import type { NodePlan } from "../plan/model.ts";
@@ -12,6 +12,8 @@ export interface Guest {
   readonly runner: string;
   readonly unit: string;
   readonly hook: string;
+  /** What packRunner makes of the runner, where the package's build did that already. */
+  readonly packed?: string;
 }
 
 /** What only emit may know: the values of secrets, and password hashes by the secret's name. */
@@ -52,9 +54,11 @@ function writeFilesItem(file: WrittenFile): string {
 
 let packed: { readonly runner: string; readonly content: string } | null = null;
 
-/** The runner, compressed: the one thing in a seed that a person need not read there. */
-function packRunner(runner: string): string {
+/** The runner, compressed: the one thing in a seed that a person need not read there. Gzip in base64. */
+export function packRunner(runner: string): string {
   if (packed?.runner !== runner) {
+    // Not needed where the package's build has packed the runner.
+    const { gzipSync } = createRequire(import.meta.url)("node:zlib") as typeof import("node:zlib");
     const zipped = gzipSync(runner, { level: 9 });
     // The header's operating system byte differs by platform; 255 means unknown.
     zipped[9] = 255;
@@ -191,7 +195,7 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<Wr
   yield {
     path: "/usr/local/sbin/seedsmith-node",
     permissions: "0755",
-    content: packRunner(guest.runner),
+    content: guest.packed ?? packRunner(guest.runner),
     encoding: "gz+b64",
     from: guestFile("seedsmith-node"),
   };

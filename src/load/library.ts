@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import type { Problems } from "../core/problem.ts";
-import type { Loaded } from "./yaml.ts";
+import type { Loaded } from "./marks.ts";
 
 export type LibraryKind = "component" | "profile" | "target";
 
@@ -31,6 +31,8 @@ export interface CompiledLibrary {
   readonly example: Loaded;
   /** Texts of the components' files, by path relative to the package. */
   readonly files: { readonly [path: string]: string };
+  /** guest/seedsmith-node, compressed, and which text that was made of. */
+  readonly packedRunner: { readonly sha256: string; readonly content: string };
 }
 
 export type YamlReader = (file: string, text: string, problems: Problems) => Loaded | null;

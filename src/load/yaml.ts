@@ -15,54 +15,7 @@ import {
 } from "yaml";
 import type { Position } from "../core/position.ts";
 import type { Problems } from "../core/problem.ts";
-
-/** Line, column, length and whether the scalar is a block scalar (`|`, `>`). */
-export type Mark = readonly [line: number, column: number, length: number, block?: 1];
-
-/** Positions, parallel to a value: of its key, of itself, of its children. Plain JSON, so it can be compiled. */
-export interface Marks {
-  readonly k?: Mark;
-  readonly v: Mark;
-  readonly c?: { readonly [key: string]: Marks } | readonly Marks[];
-}
-
-/** Plain data as YAML gives it. */
-export type Data = string | number | boolean | null | readonly Data[] | { readonly [key: string]: Data };
-
-/** One file: its value and where everything in it stands. */
-export interface Loaded {
-  readonly file: string;
-  readonly value: Data;
-  readonly marks: Marks;
-}
-
-export type Path = readonly (string | number)[];
-
-/**
- * Where a path of a document stands: the deepest part of it that exists.
- * @param part `key` points at the key of the last step, `value` at its value.
- */
-export function positionOf(doc: Loaded, path: Path, part: "key" | "value" = "value"): Position {
-  let marks = doc.marks;
-  for (const step of path) {
-    const next = (marks.c as Record<string | number, Marks> | undefined)?.[step];
-    if (next === undefined || (typeof step === "string" && !Object.hasOwn(marks.c ?? {}, step))) break;
-    marks = next;
-  }
-  const mark = part === "key" && marks.k !== undefined ? marks.k : marks.v;
-  return { file: doc.file, line: mark[0], column: mark[1], length: mark[2] };
-}
-
-/** The line on which the text of a scalar begins: the line below the `|` of a block scalar. */
-export function firstTextLine(doc: Loaded, path: Path): number {
-  let marks = doc.marks;
-  for (const step of path) {
-    const next = (marks.c as Record<string | number, Marks> | undefined)?.[step];
-    if (next === undefined) break;
-    marks = next;
-  }
-  return marks.v[0] + (marks.v[3] === 1 ? 1 : 0);
-}
+import type { Data, Loaded, Mark, Marks } from "./marks.ts";
 
 /** More nodes than this behind aliases is taken for an attack or an accident. */
 const aliasLimit = 10_000;

@@ -2,7 +2,7 @@
 import type { Position } from "../core/position.ts";
 import { suggest } from "../core/suggest.ts";
 import { type Filled, redacted, Text, type Value } from "../core/text.ts";
-import { type Loaded, type Path, positionOf } from "../load/yaml.ts";
+import { type Loaded, type Path, positionOf } from "../load/marks.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { baseScope, groupScope, lazy, secretHole } from "../resolve/scope.ts";
 import { evaluate, holds, type Rendering, type Scope, Unavailable } from "../resolve/template.ts";

@@ -1,7 +1,7 @@
 /** One graph over (node, component or instance, phase), and the order in which each node works through its part. */
 import { longPosition, type Position } from "../core/position.ts";
 import type { Problems } from "../core/problem.ts";
-import { positionOf } from "../load/yaml.ts";
+import { positionOf } from "../load/marks.ts";
 import type { Node, Site } from "../resolve/model.ts";
 import type { Instance, Needs, Owner } from "./needs.ts";
 

@@ -3,7 +3,7 @@ import { seconds } from "../core/duration.ts";
 import { longPosition, type Position } from "../core/position.ts";
 import { suggest } from "../core/suggest.ts";
 import { encode, type Filled, parts, redacted, secretsOf, Text, text, type Value } from "../core/text.ts";
-import { type Path, positionOf } from "../load/yaml.ts";
+import { type Path, positionOf } from "../load/marks.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { baseScope, lazy } from "../resolve/scope.ts";
 import {

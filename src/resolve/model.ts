@@ -1,5 +1,5 @@
 import type { Value } from "../core/text.ts";
-import type { Loaded, Path } from "../load/yaml.ts";
+import type { Loaded, Path } from "../load/marks.ts";
 import type {
   ComponentDoc,
   Doc,

@@ -4,7 +4,7 @@ import { longPosition, type Position } from "../core/position.ts";
 import type { Problem } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
 import type { Value } from "../core/text.ts";
-import { type Loaded, type Path, positionOf } from "../load/yaml.ts";
+import { type Loaded, type Path, positionOf } from "../load/marks.ts";
 import type { Doc, NodeDoc, OptionDoc, ProfileDoc, SiteDoc } from "../validate/documents.ts";
 import { formatAddress, isHostName, isHostOf, parseAddress, parseCidr, parseMac } from "./address.ts";
 import type { Component, Interface, Layer, Library, Network, Node, Site } from "./model.ts";

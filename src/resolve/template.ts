@@ -16,7 +16,7 @@ import {
   text,
   type Value,
 } from "../core/text.ts";
-import { firstTextLine, type Loaded, type Path, positionOf } from "../load/yaml.ts";
+import { firstTextLine, type Loaded, type Path, positionOf } from "../load/marks.ts";
 
 /** A name that exists but has no value here, and why. */
 export class Unavailable {

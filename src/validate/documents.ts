@@ -1,5 +1,5 @@
 /** The documents as types. validate() guarantees these shapes; src/validate/schema.ts is their source. */
-import type { Data, Loaded } from "../load/yaml.ts";
+import type { Data, Loaded } from "../load/marks.ts";
 
 export type When = { readonly [name: string]: Scalar | readonly Scalar[] };
 export type Scalar = string | number | boolean;

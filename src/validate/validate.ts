@@ -1,7 +1,7 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import type { Problem, Problems } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
-import { type Loaded, type Path, positionOf } from "../load/yaml.ts";
+import { type Loaded, type Path, positionOf } from "../load/marks.ts";
 import { type Kind, kinds, type Schema } from "./schema.ts";
 
 const compiled = new Map<Kind, ValidateFunction>();

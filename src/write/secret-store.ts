@@ -2,7 +2,6 @@
  * The workspace's own store of secrets: made once, kept in `.seedsmith/<site>.json` (0600 in a folder of 0700)
  * beside the site, never below the output or the installed package.
  */
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -15,10 +14,11 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
+import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { encrypt as unixcrypt } from "unixcrypt";
 import type { Problems } from "../core/problem.ts";
-import { type Loaded, positionOf } from "../load/yaml.ts";
+import { type Loaded, positionOf } from "../load/marks.ts";
 import type { SecretSource } from "../validate/documents.ts";
 
 export type SecretKind = "password" | "fernet" | "token";
@@ -217,6 +217,9 @@ function importSecret(
     }
   } else {
     const [command = "", ...args] = source.command ?? [];
+    const { execFileSync } = createRequire(import.meta.url)(
+      "node:child_process",
+    ) as typeof import("node:child_process");
     try {
       value = execFileSync(command, args, {
         encoding: "utf8",
