@@ -242,15 +242,32 @@ class Packages(AptWorld):
         self.assertEqual(self.machine.sim["updates"], 2)
 
     def test_background_updates_are_masked_for_the_run_only(self):
+        with self.machine.change() as sim:
+            sim["units"]["apt-daily.timer"] = {"enabled": "enabled", "active": "active"}
+            sim["units"]["apt-daily-upgrade.timer"] = {"enabled": "disabled", "active": "inactive"}
+
         def install(argv, env, stdin):
-            self.assertEqual(self.machine.sim["masked"], ["apt-daily.service"])
+            self.assertEqual(self.machine.sim["masked"], ["apt-daily.timer", "apt-daily-upgrade.timer", "apt-daily.service"])
+            self.assertEqual(self.machine.sim["units"]["apt-daily.timer"]["active"], "inactive")
             return self.machine.do_apt_get(argv, env, stdin)
 
         self.machine.answers["apt-get"] = install
         self.sow_packages("chrony")
         self.ready()
         self.assertEqual(self.machine.sim["masked"], [])
-        self.assertEqual(self.calls("stop"), [], "stopping would kill a running dpkg")
+        units = self.machine.sim["units"]
+        self.assertEqual(units["apt-daily.timer"]["active"], "active")
+        self.assertEqual(units["apt-daily-upgrade.timer"]["active"], "inactive")
+        self.assertEqual(self.calls("stop"), ["systemctl stop apt-daily.timer"], "stopping a service would kill its dpkg")
+
+    def test_masks_of_a_killed_run_are_taken_back(self):
+        self.put(node.RUN + "/masked", '{"apt-daily.timer": "start", "apt-daily.service": null}')
+        with self.machine.change() as sim:
+            sim.update(masked=["apt-daily.timer", "apt-daily.service"])
+        self.sow_packages()
+        self.ready()
+        self.assertEqual(self.machine.sim["masked"], [])
+        self.assertEqual(self.machine.sim["units"]["apt-daily.timer"]["active"], "active")
 
     def test_disk_space_is_asked_for_before_packages(self):
         self.machine.room = 100 << 20

@@ -66,6 +66,7 @@ class Kill(World):
                 "chrony.service": {"config": "/etc/chrony.conf", "active": "active", "invocation": 1, "enabled": "enabled"},
                 "keystone.service": {"config": CONF, "enabled": "disabled"},
                 "dbus.service": {"active": "active", "invocation": 2, "enabled": "static"},
+                "apt-daily.timer": {"enabled": "enabled", "active": "active", "invocation": 2},
                 "apt-daily.service": {"enabled": "static", "active": "inactive"},
             }
             sim["invocation"] = 2

@@ -285,8 +285,6 @@ class Fake(node.Machine):
         name = names[-1] if names else ""
         entry = self.sim["units"].get(name, {})
         active = entry.get("active", "inactive")
-        if verb == "show" and "--value" in argv:
-            return 0, "loaded\n" if entry else "not-found\n"
         if verb == "show":
             values = dict(ActiveState=active, LoadState="loaded" if entry else "not-found", SubState="",
                           Result=entry.get("result", ""), Type=entry.get("type", "simple"), Job=entry.get("job", ""),
@@ -305,6 +303,8 @@ class Fake(node.Machine):
             elif verb == "restart" or (verb == "start" and active != "active") or (verb == "try-restart" and active == "active"):
                 if entry.get("condition") != "no":
                     self.begin(sim, name)
+            elif verb == "stop":
+                sim["units"].setdefault(name, {})["active"] = "inactive"
             elif verb == "daemon-reload":
                 sim["reloads"] += 1
             elif verb == "mask":
