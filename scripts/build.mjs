@@ -1,6 +1,8 @@
 // Builds dist/: the bundled program, and the built-in library compiled to JSON. Runs on `npm ci` (prepare).
 // Plain JavaScript, as nothing can run TypeScript before esbuild is there.
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -10,23 +12,45 @@ const dist = join(root, "dist");
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
-await build({
-  entryPoints: { cli: join(root, "src/cli.ts"), index: join(root, "src/index.ts") },
-  outdir: dist,
-  bundle: true,
-  splitting: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  chunkNames: "chunks/[name]-[hash]",
-  minifySyntax: true,
-  minifyWhitespace: true,
-  legalComments: "linked",
-  banner: {
-    js: "import{createRequire as seedsmithRequire}from'node:module';const require=seedsmithRequire(import.meta.url);",
-  },
-  logLevel: "warning",
+// CommonJS, as Node starts it faster than modules, and as V8 can keep what it compiled of a script.
+writeFileSync(join(dist, "package.json"), '{ "type": "commonjs" }\n');
+const bundle = (name, entry, more) =>
+  build({
+    entryPoints: { [name]: join(root, entry) },
+    outdir: dist,
+    bundle: true,
+    format: "cjs",
+    platform: "node",
+    target: "node20",
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: "linked",
+    supported: { "dynamic-import": false },
+    define: { "import.meta.url": "seedsmithUrl" },
+    logLevel: "warning",
+    ...more,
+  });
+await bundle("index", "src/index.ts", {
+  banner: { js: 'const seedsmithUrl=require("node:url").pathToFileURL(__filename).href;' },
 });
+await bundle("program", "src/cli.ts", {
+  banner: { js: "(function(require,module,seedsmithUrl){" },
+  footer: { js: "})" },
+});
+// The code cache only saves time: V8 refuses one that another version made, and compiles the program.
+const start = `"use strict";
+const { readFileSync } = require("node:fs");
+const { join } = require("node:path");
+const { Script } = require("node:vm");
+const filename = join(__dirname, "program.js");
+let cachedData;
+try {
+  cachedData = readFileSync(join(__dirname, "program.cache"));
+} catch {}
+const script = new Script(readFileSync(filename, "utf8"), { filename, cachedData });
+script.runInThisContext()(require, module, require("node:url").pathToFileURL(__filename).href);
+`;
+writeFileSync(join(dist, "cli.js"), `#!/usr/bin/env node\n${start}`);
 chmodSync(join(dist, "cli.js"), 0o755);
 
 // Compile the library with the code just built; any problem in it fails the build.
@@ -43,3 +67,17 @@ for (const entry of readdirSync(join(root, "templates"), { recursive: true, with
   files[relative(root, path).split("\\").join("/")] = readFileSync(path, "utf8");
 }
 writeFileSync(join(dist, "library.json"), JSON.stringify({ ...library, files }));
+
+// Run the program once, so that the cache holds what a render needs.
+const warm = mkdtempSync(join(tmpdir(), "seedsmith-build-"));
+const maker = join(dist, "make-cache.js");
+writeFileSync(
+  maker,
+  `${start}process.on("exit", () => {
+  require("node:fs").writeFileSync(join(__dirname, "program.cache"), script.createCachedData());
+});
+`,
+);
+spawnSync(process.execPath, [maker, "render"], { cwd: warm, stdio: "ignore" });
+rmSync(maker);
+rmSync(warm, { recursive: true, force: true });

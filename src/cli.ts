@@ -357,7 +357,8 @@ if (isMainThread) {
   (workerData as { seedsmithRender?: object } | null)?.seedsmithRender !== undefined
 ) {
   const port = parentPort;
-  await renderInWorker((workerData as { seedsmithRender: never }).seedsmithRender, (message) =>
+  // Whatever goes wrong ends the worker with an error, which the main thread hears of.
+  void renderInWorker((workerData as { seedsmithRender: never }).seedsmithRender, (message) =>
     port.postMessage(message),
   );
 }
