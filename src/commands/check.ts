@@ -1,14 +1,8 @@
 /** `seedsmith check`: all that render does but the writing; with --tools the outside tools judge the result. */
 import type { Problem } from "../core/problem.ts";
+import type { ToolResult } from "../verify/tools.ts";
 import { type Choice, type Compiled, compile } from "./compile.ts";
 import { type NodeResult, openVault, renderInMemory } from "./render.ts";
-
-export interface ToolResult {
-  readonly tool: string;
-  readonly node: string;
-  readonly outcome: "passed" | "failed" | "skipped";
-  readonly detail: string;
-}
 
 export async function check(
   choice: Choice,

@@ -46,7 +46,7 @@ export function init(
     write("site.yaml", withAccess(example, keys));
     write(
       "profiles/README.md",
-      "# Your profiles\n\nA file `NAME.yaml` here adds the profile NAME, or replaces the built-in one. Start with:\n\n```yaml\nprofile: NAME\nextends: base\ncomponents: [chrony]\npackages: [htop]\n```\n",
+      "# Your profiles\n\nA file `NAME.yaml` here adds the profile NAME, or replaces the built-in one. Start with:\n\n```yaml\nprofile: NAME\nextends: base\npackages: [htop]\n```\n",
     );
     write(
       "templates/components/README.md",

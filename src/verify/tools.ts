@@ -5,8 +5,15 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { load, YAML11_SCHEMA } from "js-yaml";
-import type { ToolResult } from "../commands/check.ts";
 import type { Artifact } from "../emit/lines.ts";
+
+export interface ToolResult {
+  readonly tool: string;
+  readonly node: string;
+  readonly outcome: "passed" | "failed" | "skipped";
+  /** Why it failed or was skipped. */
+  readonly detail: string;
+}
 
 interface Run {
   readonly missing: boolean;
