@@ -12,7 +12,7 @@ import {
   readLibrary,
   readText,
 } from "../load/library.ts";
-import type { Loaded } from "../load/marks.ts";
+import { type Loaded, positionOf } from "../load/marks.ts";
 import { planSite, type SitePlan } from "../plan/plan.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { resolveSite } from "../resolve/site.ts";
@@ -97,6 +97,7 @@ export async function compile(choice: Choice): Promise<Compiled> {
   const rendering: Rendering = { problems, source };
 
   const entries: LibraryEntry[] = [];
+  const broken = new Set<string>();
   if (builtin !== null)
     entries.push(
       ...builtin.entries.map((entry) => ({
@@ -106,10 +107,18 @@ export async function compile(choice: Choice): Promise<Compiled> {
       })),
     );
   else if (readers !== null)
-    entries.push(...readLibrary(packageRoot, packageRoot, readers.loadYaml, problems));
+    entries.push(...readLibrary(packageRoot, packageRoot, readers.loadYaml, problems, broken));
   if (readers !== null && resolve(workspace) !== resolve(packageRoot))
-    entries.push(...readLibrary(workspace, workspace, readers.loadYaml, problems));
-  const library = makeLibrary(entries, builtin, packageRoot, workspace, problems, readers?.validate ?? null);
+    entries.push(...readLibrary(workspace, workspace, readers.loadYaml, problems, broken));
+  const library = makeLibrary(
+    entries,
+    broken,
+    builtin,
+    packageRoot,
+    workspace,
+    problems,
+    readers?.validate ?? null,
+  );
 
   let loadedSite: Loaded | null = null;
   let trusted = false;
@@ -119,7 +128,16 @@ export async function compile(choice: Choice): Promise<Compiled> {
   } else if (readers !== null) {
     const path = sitePath ?? join(packageRoot, "sites", "example", "site.yaml");
     const shown = sitePath === null ? displayPath(path, packageRoot) : (siteName(sitePath) ?? path);
-    const text = readText(path, shown, problems);
+    const quiet = new Problems();
+    const text = readText(path, shown, quiet);
+    if (choice.site !== null && !existsSync(path))
+      problems.add({
+        code: "no-site",
+        at: null,
+        message: `there is no site file "${choice.site}"`,
+        hint: "check the path; seedsmith init DIR makes one",
+      });
+    else for (const problem of quiet.list) problems.add(problem);
     if (text !== null) {
       texts.set(shown, text);
       loadedSite = readers.loadYaml(shown, text, problems);
@@ -144,6 +162,8 @@ export async function compile(choice: Choice): Promise<Compiled> {
   const siteDoc: Doc<SiteDoc> = { doc: loadedSite.value as unknown as SiteDoc, loaded: loadedSite };
   const site = resolveSite(siteDoc, library, rendering, choice.target ?? undefined);
   if (site === null) return nothing;
+  // In a circle nothing has an order, so that what a plan would say of it only repeats it.
+  if (problems.list.some(({ code }) => code === "cycle")) return { ...nothing, site };
   const plan = planSite(site, library, rendering);
   const { chosen, narrowed } = choose(site, library, choice, problems);
   return { problems, source, siteTitle, workspace, site, plan, chosen, narrowed, guest };
@@ -190,6 +210,7 @@ function readGuest(packageRoot: string, builtin: CompiledLibrary | null): Guest 
  */
 function makeLibrary(
   entries: readonly LibraryEntry[],
+  broken: Set<string>,
   builtin: CompiledLibrary | null,
   packageRoot: string,
   workspace: string,
@@ -200,15 +221,19 @@ function makeLibrary(
   const profiles = new Map<string, Doc<ProfileDoc>>();
   const targets = new Map<string, Doc<TargetDoc>>();
   for (const { kind, name, loaded, folder, trusted } of entries) {
-    if (!trusted && validate !== null && !validate(kind, loaded, problems)) continue;
+    if (!trusted && validate !== null && !validate(kind, loaded, problems)) {
+      broken.add(`${kind} ${name}`);
+      continue;
+    }
     const value = loaded.value as Record<string, unknown>;
     if (value[kind] !== name) {
       problems.add({
         code: "bad-name",
-        at: { file: loaded.file, line: 1, column: 1 },
+        at: positionOf(loaded, [kind]),
         message: `the ${kind} calls itself "${String(value[kind])}", and its ${kind === "component" ? "folder" : "file"} is named "${name}"`,
         hint: "give both the same name",
       });
+      broken.add(`${kind} ${name}`);
       continue;
     }
     if (kind === "component")
@@ -233,13 +258,16 @@ function makeLibrary(
         const quiet = new Problems();
         const text = readText(path, shown, quiet);
         for (const problem of quiet.list) if (problem.code === "file-encoding") problems.add(problem);
-        found = text === null ? null : { shown, text };
+        // One that is not UTF-8 is there, and reported.
+        if (text === null)
+          found = quiet.list.some(({ code }) => code === "file-encoding") ? { shown, text: "" } : null;
+        else found = { shown, text };
       }
       cache.set(path, found);
     }
     return found;
   };
-  return { components, profiles, targets, file };
+  return { components, profiles, targets, broken, file };
 }
 
 function choose(
@@ -265,7 +293,7 @@ function choose(
     problems.add({
       code: "no-match",
       at: null,
-      message: `the site has no node "${name}" (--node)`,
+      message: `the site has no node "${name}"`,
       ...(hint === undefined ? {} : { hint }),
     });
   }

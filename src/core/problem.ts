@@ -78,18 +78,41 @@ export const problemCodes = {
 
 export type ProblemCode = keyof typeof problemCodes;
 
+const onceAPlace: ReadonlySet<ProblemCode> = new Set([
+  "unknown-name",
+  "unknown-component",
+  "unknown-resource",
+  "unknown-param",
+  "template-syntax",
+  "file-unreadable",
+] as const);
+
 /** Gathers problems; passed down through the stages. */
 export class Problems {
   readonly #list: Problem[] = [];
   readonly #seen: Set<string> = new Set();
+  #reports = 0;
 
   /** Adds a problem once: the same words at the same place, found for each of a thousand nodes, are one. */
   add(problem: Problem): void {
+    this.#reports += 1;
     const at = problem.at;
-    const key = `${problem.code} ${at === null ? "" : `${at.file}:${at.line}:${at.column}`} ${problem.message}`;
+    // A name is unknown once at its place, whatever is said of it for each node.
+    const words = at !== null && onceAPlace.has(problem.code) ? "" : problem.message;
+    const key = `${problem.code} ${at === null ? "" : `${at.file}:${at.line}:${at.column}`} ${words}`;
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
     this.#list.push(problem);
+  }
+
+  /** Counts something as wrong that was reported already, elsewhere. */
+  addFollowing(): void {
+    this.#reports += 1;
+  }
+
+  /** How often something was found wrong: grows also when the problem was known. For leaving out what follows from it. */
+  get reports(): number {
+    return this.#reports;
   }
 
   get list(): readonly Problem[] {

@@ -79,12 +79,14 @@ export function readText(path: string, shown: string, problems: Problems): strin
  * profiles/*.yaml, targets/*.yaml.
  * @param root the folder; missing sub-folders are fine
  * @param base paths are shown relative to it
+ * @param broken takes the `kind name` of what exists and cannot be read
  */
 export function readLibrary(
   root: string,
   base: string,
   readYaml: YamlReader,
   problems: Problems,
+  broken: Set<string> = new Set(),
 ): LibraryEntry[] {
   const entries: LibraryEntry[] = [];
   const read = (kind: LibraryKind, path: string, folder: string, name: string): void => {
@@ -92,6 +94,7 @@ export function readLibrary(
     const text = readText(path, shown, problems);
     const loaded = text === null ? null : readYaml(shown, text, problems);
     if (loaded !== null) entries.push({ kind, name, loaded, folder, trusted: false });
+    else broken.add(`${kind} ${name}`);
   };
   const components = join(root, "templates", "components");
   for (const name of listDirectory(components)) {

@@ -81,7 +81,17 @@ export function loadYaml(file: string, textIn: string, problems: Problems): Load
   const documents: Document.Parsed[] = [...composer.compose(parser.parse(text))] as Document.Parsed[];
   const document = documents[0];
   for (const doc of documents) {
-    for (const error of doc.errors) {
+    for (const error of [...doc.errors, ...doc.warnings]) {
+      if (/call stack/i.test(error.message)) {
+        // How deep is too deep depends on the machine, so the column is no use.
+        fail({
+          code: "yaml-syntax",
+          at: { ...at(error.pos[0]), column: 1 },
+          message: "values are nested too deeply",
+          hint: "nothing that seedsmith reads has more than a few levels",
+        });
+        continue;
+      }
       const tab = error.code === "TAB_AS_INDENT" || /\ttab|tabs?\b/i.test(error.message);
       const duplicate = error.code === "DUPLICATE_KEY";
       fail({

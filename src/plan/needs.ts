@@ -47,6 +47,7 @@ export class Needs {
   readonly #instances = new Map<string, Instance>();
   readonly #byNode = new Map<string, Map<string, Need>>();
   readonly #static = new Map<string, Need>();
+  readonly #failed = new Set<string>();
   readonly #providers = new Map<string, readonly Node[]>();
   readonly #gives = new Map<Instance, Scope>();
   /** Every secret that something names, with its kind. */
@@ -102,6 +103,11 @@ export class Needs {
     return needs;
   }
 
+  /** Whether a need could not be resolved somewhere, which was reported. */
+  failed(owner: Owner, alias: string): boolean {
+    return this.#failed.has(`${owner.title}\n${alias}`);
+  }
+
   #resolve(node: Node, owner: Owner, alias: string, doc: NeedDoc): Need | null {
     const path: Path = [...owner.path, "needs", alias];
     const { problems } = this.#rendering;
@@ -117,6 +123,10 @@ export class Needs {
     const providerName = dot < 0 ? doc.use : doc.use.slice(0, dot);
     const resourceName = dot < 0 ? "" : doc.use.slice(dot + 1);
     const provider = this.#library.components.get(providerName);
+    if (provider === undefined && this.#library.broken?.has(`component ${providerName}`)) {
+      this.#failed.add(staticKey);
+      return null;
+    }
     if (provider === undefined) {
       const hint = suggest(providerName, [...this.#library.components.keys()]);
       problems.add({
@@ -125,6 +135,7 @@ export class Needs {
         message: `there is no component "${providerName}"`,
         ...(hint === undefined ? {} : { hint }),
       });
+      this.#failed.add(staticKey);
       return null;
     }
     const resource = Object.hasOwn(provider.doc.resources ?? {}, resourceName)
@@ -138,6 +149,7 @@ export class Needs {
         message: `"${providerName}" has no resource "${resourceName}"`,
         hint: hint ?? "write use: component.resource",
       });
+      this.#failed.add(staticKey);
       return null;
     }
     const scope = { ...descriptors(baseScope(node, owner.component, this.#site, this.#library)) };
@@ -158,6 +170,7 @@ export class Needs {
                   .join(" and ")}`
           }, or make the need optional`,
         });
+        this.#failed.add(staticKey);
         return null;
       }
       const none = new Unavailable({

@@ -132,8 +132,10 @@ export function order(
   const visit = (one: Vertex, chain: readonly { vertex: Vertex; why: Position }[]): void => {
     if (one.mark === 2) return;
     if (one.mark === 1) {
+      // The chain ends in the vertex that it began with: as many edges as vertices.
       const start = chain.findIndex((link) => link.vertex === one);
-      const circle = [...chain.slice(start)];
+      const circle = chain.slice(start, -1);
+      const edges = chain.slice(start + 1).map((link, index) => ({ ...link, to: circle[index]?.vertex }));
       const key = circle
         .map((link) => label(link.vertex))
         .sort()
@@ -143,7 +145,10 @@ export function order(
       const names = circle
         .map((link) => label(link.vertex))
         .filter((name, index, all) => name !== all[index - 1]);
-      const whys = circle
+      if (names.length > 1 && names.at(-1) === names[0]) names.pop();
+      const whys = edges
+        // That a thing is begun before it is done, nobody wrote.
+        .filter(({ vertex, to }) => to === undefined || label(vertex) !== label(to))
         .map((link) => link.why)
         .filter(
           (why, index, all) => all.findIndex((other) => longPosition(other) === longPosition(why)) === index,

@@ -36,6 +36,15 @@ import { order, type Vertex } from "./order.ts";
 /** Above this many nodes /etc/hosts names only the nodes that a node talks to: all in all would grow with the square. */
 export const hostsLimit = 256;
 
+/** What seedsmith itself puts on a node. */
+const ownPaths = [
+  "/etc/systemd/system/seedsmith-node.service",
+  "/usr/local/lib/seedsmith",
+  "/usr/local/sbin/seedsmith-node",
+  "/var/lib/cloud/scripts/per-boot/50-seedsmith",
+  "/var/lib/seedsmith",
+];
+
 const defaultWithin = { step: "10m", ready: "3m", check: "2m", unit: "5m" };
 
 /** A planned site: plans are made when asked for, so that a large site needs no more memory than a node. */
@@ -162,6 +171,8 @@ class NodePlanner {
   readonly #ids = new Map<string, number>();
   readonly #peers = new Set<string>();
   #used: ((name: string) => void) | null = null;
+  /** Whether the text that #plain gave last lacks something: what is wrong with it then needs no second report. */
+  #doubtful = false;
 
   constructor(
     node: Node,
@@ -187,6 +198,8 @@ class NodePlanner {
     const where = positionOf(this.#site.loaded, node.path, "key");
     const packages = this.#packages();
     const files = this.#files();
+    const directories = this.#directories(files);
+    this.#reportNested(files, directories);
     const blocks = this.#blocks();
     const checks = this.#checks();
     return {
@@ -234,7 +247,7 @@ class NodePlanner {
       },
       debconf: this.#debconf(),
       packages,
-      directories: this.#directories(files),
+      directories,
       files,
       scripts: [...this.#scripts.values()].sort((a, b) => (a.path < b.path ? -1 : 1)),
       ports: this.#ports(),
@@ -279,11 +292,15 @@ class NodePlanner {
       const need = found.get(alias);
       scope[alias] =
         need === undefined
-          ? new Unavailable({
-              code: "unknown-name",
-              message: `"needs.${alias}" is not asked for on node "${this.#node.name}"`,
-              hint: "its when does not hold here, or it could not be resolved: give what names it the same when",
-            })
+          ? new Unavailable(
+              this.#needs.failed(owner, alias)
+                ? null
+                : {
+                    code: "unknown-name",
+                    message: `"needs.${alias}" is not asked for on node "${this.#node.name}"`,
+                    hint: "its when does not hold here, or it could not be resolved: give what names it the same when",
+                  },
+            )
           : (need.view as Value);
     }
     return scope;
@@ -314,8 +331,11 @@ class NodePlanner {
 
   /** A text that must not hold a secret. */
   #plain(value: unknown, scope: Scope, owner: Owner, path: Path): string {
+    const before = this.#rendering.problems.reports;
     const filled = this.#text(value, scope, owner, path);
+    this.#doubtful = this.#rendering.problems.reports > before;
     if (typeof filled === "string") return filled;
+    this.#doubtful = true;
     this.#rendering.problems.add({
       code: "secret-in-argv",
       at: positionOf(owner.loaded, path),
@@ -328,14 +348,20 @@ class NodePlanner {
   // Claims
 
   /** Merges equal claims, reports different ones at both places. */
-  #claim<T>(claims: Map<string, Claim<T>>, name: string, what: string, claim: Claim<T>): void {
+  #claim<T>(
+    claims: Map<string, Claim<T>>,
+    name: string,
+    what: string,
+    claim: Claim<T>,
+    how = "twice, differently,",
+  ): void {
     const other = claims.get(name);
     if (other === undefined) claims.set(name, claim);
     else if (other.key !== claim.key) {
       this.#rendering.problems.add({
         code: "clash",
         at: claim.from,
-        message: `${what} is claimed twice, differently, on node "${this.#node.name}"`,
+        message: `${what} is claimed ${how} on node "${this.#node.name}"`,
         hint: "let one of them own it",
         also: [{ at: other.from, label: "the other claim" }],
       });
@@ -352,7 +378,7 @@ class NodePlanner {
           owner,
           typeof item === "string" ? path : [...path, "name"],
         );
-        if (!/^[a-z0-9][a-z0-9+.-]+([:=].+)?$/.test(name)) {
+        if (!this.#doubtful && !/^[a-z0-9][a-z0-9+.-]+([:=].+)?$/.test(name)) {
           this.#rendering.problems.add({
             code: "bad-name",
             at: from,
@@ -442,6 +468,25 @@ class NodePlanner {
     return [...claims.values()].map(({ item }) => item);
   }
 
+  /** Nothing lies below a file. */
+  #reportNested(files: readonly PlannedFile[], directories: NodePlan["directories"]): void {
+    const byPath = new Map(files.map((file) => [file.path, file.from]));
+    for (const { path, from } of [...files, ...directories]) {
+      for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+        const parent = path.slice(0, end);
+        const other = byPath.get(parent);
+        if (other === undefined) continue;
+        this.#rendering.problems.add({
+          code: "clash",
+          at: from,
+          message: `${path} lies below ${parent}, which is a file on node "${this.#node.name}"`,
+          hint: "one of them needs another path",
+          also: [{ at: other, label: "the file" }],
+        });
+      }
+    }
+  }
+
   #ports(): NodePlan["ports"] {
     const claims = new Map<string, Claim<NodePlan["ports"][number]>>();
     for (const owner of this.#owners) {
@@ -450,22 +495,25 @@ class NodePlanner {
         "ports",
       )) {
         const port = Number(this.#plain(item.port, scope, owner, [...path, "port"]));
+        if (this.#doubtful) continue;
         if (!Number.isInteger(port) || port < 1 || port > 65535) {
           this.#rendering.problems.add({
             code: "wrong-value",
             at: positionOf(owner.loaded, [...path, "port"]),
-            message: `"${item.port}" is not a port`,
+            message: `"${item.port}" is not a port${Number.isNaN(port) || port === item.port ? "" : `, but ${port}`}`,
             hint: "a number from 1 to 65535",
           });
           continue;
         }
         const protocol = item.protocol ?? "tcp";
         // Two owners on one port is the clash; one owner may name it twice.
-        this.#claim(claims, `${port}/${protocol}`, `the port ${port}/${protocol}`, {
-          item: { port, protocol, from },
-          from,
-          key: owner.title,
-        });
+        this.#claim(
+          claims,
+          `${port}/${protocol}`,
+          `the port ${port}/${protocol}`,
+          { item: { port, protocol, from }, from, key: owner.title },
+          "twice",
+        );
       }
     }
     return [...claims.values()].map(({ item }) => item);
@@ -473,6 +521,7 @@ class NodePlanner {
 
   #path(value: string, scope: Scope, owner: Owner, path: Path): string {
     const place = this.#plain(value, scope, owner, path);
+    if (this.#doubtful) return place;
     if (
       !place.startsWith("/") ||
       place.split("/").some((step) => step === ".." || step === ".") ||
@@ -486,7 +535,10 @@ class NodePlanner {
         message: `"${place}" is not an absolute, plain path`,
         hint: "begin with /, and leave out .. and doubled or closing slashes",
       });
-    } else if (place.startsWith("/var/lib/seedsmith/") || place === "/etc/hosts") {
+    } else if (
+      place === "/etc/hosts" ||
+      ownPaths.some((own) => place === own || place.startsWith(`${own}/`))
+    ) {
       this.#rendering.problems.add({
         code: "clash",
         at: positionOf(owner.loaded, path),
@@ -737,8 +789,10 @@ class NodePlanner {
             }
             const spread = lookup(String(raw), [scope], this.#rendering);
             const where = positionOf(owner.loaded, [...at, key]);
-            if (!spread.ok) problems.add({ ...spread.problem, at: where });
-            else if (
+            if (!spread.ok) {
+              if (spread.problem === null) problems.addFollowing();
+              else problems.add({ ...spread.problem, at: where });
+            } else if (
               spread.value === null ||
               typeof spread.value !== "object" ||
               Array.isArray(spread.value) ||
@@ -1239,7 +1293,10 @@ class NodePlanner {
           "units",
         )) {
           const unit = this.#plain(item.unit, scope, owner, [...path, "unit"]);
-          if (!/^[A-Za-z0-9@:_.\\-]+\.(service|socket|timer|target|path|mount)$/.test(unit)) {
+          if (
+            !this.#doubtful &&
+            !/^[A-Za-z0-9@:_.\\-]+\.(service|socket|timer|target|path|mount)$/.test(unit)
+          ) {
             this.#rendering.problems.add({
               code: "bad-name",
               at: positionOf(owner.loaded, [...path, "unit"]),

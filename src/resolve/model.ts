@@ -26,6 +26,8 @@ export interface Library {
   readonly components: ReadonlyMap<string, Component>;
   readonly profiles: ReadonlyMap<string, Doc<ProfileDoc>>;
   readonly targets: ReadonlyMap<string, Doc<TargetDoc>>;
+  /** What exists and could not be read, as `component NAME`: reported already, so that naming it is no second problem. */
+  readonly broken?: ReadonlySet<string>;
   /** The text of a file of a component's folder, or null. */
   readonly file: (folder: string, name: string) => { readonly shown: string; readonly text: string } | null;
 }

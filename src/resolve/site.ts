@@ -9,7 +9,7 @@ import type { Doc, NodeDoc, OptionDoc, ProfileDoc, SiteDoc } from "../validate/d
 import { formatAddress, isHostName, isHostOf, parseAddress, parseCidr, parseMac } from "./address.ts";
 import type { Component, Interface, Layer, Library, Network, Node, Site } from "./model.ts";
 import { optionScope } from "./scope.ts";
-import { evaluate, holds, type Rendering } from "./template.ts";
+import { evaluate, holds, type Rendering, Unavailable } from "./template.ts";
 
 /** Files and folders of the output that no node may be named like. */
 const reservedNames: ReadonlySet<string> = new Set(["manifest", "origins", "lab", "pxe"]);
@@ -67,7 +67,7 @@ export function resolveSite(
   const targetName = targetOverride ?? doc.target;
   const findTarget = (name: string, where: Position | null) => {
     const target = library.targets.get(name);
-    if (target === undefined) {
+    if (target === undefined && !library.broken?.has(`target ${name}`)) {
       problems.add({
         code: "unknown-target",
         at: where,
@@ -100,6 +100,14 @@ export function resolveSite(
         at: at(["front", "address"]),
         message: `${front.address} is not an address of the management network`,
         hint: "the front is an address that the nodes share",
+      });
+    } else if (front.address === management?.doc.gateway) {
+      problems.add({
+        code: "bad-address",
+        at: at(["front", "address"]),
+        message: `${front.address} is the gateway of management`,
+        hint: "the front is an address that the nodes share",
+        also: [{ at: at(["networks", "management", "gateway"]), label: "the gateway" }],
       });
     } else addresses.set(front.address, ["front", "address"]);
     if (!isHostName(front.name)) {
@@ -244,6 +252,7 @@ export function profileChain(
   let at = from;
   while (next !== undefined) {
     const profile = library.profiles.get(next);
+    if (profile === undefined && library.broken?.has(`profile ${next}`)) return null;
     if (profile === undefined) {
       rendering.problems.add({
         code: "unknown-profile",
@@ -257,7 +266,7 @@ export function profileChain(
       rendering.problems.add({
         code: "cycle",
         at,
-        message: `profiles extend each other in a circle: ${[...chain.map((link) => link.doc.profile), next].join(" -> ")}`,
+        message: `profiles extend each other in a circle: ${circle([...chain.map((link) => link.doc.profile).reverse(), next])}`,
         hint: "take one extends away",
       });
       return null;
@@ -268,6 +277,11 @@ export function profileChain(
     next = profile.doc.extends;
   }
   return chain;
+}
+
+/** The part of a walk that goes round. */
+function circle(names: readonly string[]): string {
+  return names.slice(names.indexOf(names.at(-1) ?? "")).join(" -> ");
 }
 
 type Draft = Omit<Node, "components" | "options" | "layers">;
@@ -358,7 +372,7 @@ class OptionLayers {
           hint: `set options: { ${component.name}: { ${option}: ... } } in the site, the profile or the node`,
           also: [{ at: positionOf(component.loaded, ["options", option], "key"), label: "the option" }],
         });
-        values[option] = "";
+        values[option] = new Unavailable(null) as never;
         continue;
       }
       const doc_ = given?.doc ?? component.loaded;
@@ -392,6 +406,7 @@ class OptionLayers {
         const path =
           layer.path.at(-1) === "with" ? layer.path.slice(0, -1).concat("use") : [...layer.path, component];
         const at = positionOf(layer.loaded, path, layer.path.at(-1) === "with" ? "value" : "key");
+        if (this.#library.broken?.has(`component ${component}`)) continue;
         if (!this.#library.components.has(component)) {
           this.#rendering.problems.add({
             code: "unknown-component",
@@ -480,6 +495,10 @@ function closure(
   const known = new Map<string, { readonly [option: string]: Value }>();
   const visit = (name: string, at: Position): void => {
     const component = library.components.get(name);
+    if (component === undefined && library.broken?.has(`component ${name}`)) {
+      rendering.problems.addFollowing();
+      return;
+    }
     if (component === undefined) {
       rendering.problems.add({
         code: "unknown-component",

@@ -20,8 +20,9 @@ import { firstTextLine, type Loaded, type Path, positionOf } from "../load/marks
 
 /** A name that exists but has no value here, and why. */
 export class Unavailable {
-  readonly problem: Pick<Problem, "code" | "message" | "hint">;
-  constructor(problem: Pick<Problem, "code" | "message" | "hint">) {
+  /** Null when it was reported already where it belongs. */
+  readonly problem: Pick<Problem, "code" | "message" | "hint"> | null;
+  constructor(problem: Pick<Problem, "code" | "message" | "hint"> | null) {
     this.problem = problem;
   }
 }
@@ -119,13 +120,7 @@ export function render(
   if (!template.includes("{{")) return { value: template, lines: lineNumbers(template) };
   const tokens = parse(template);
   if (!Array.isArray(tokens)) {
-    const offset = Number(/ at (\d+)$/.exec(tokens.message)?.[1] ?? 0);
-    rendering.problems.add({
-      code: "template-syntax",
-      at: locate(place, template, offset, Math.min(template.length, offset + 2), rendering),
-      message: `the template is not valid mustache: ${tokens.message.replace(/ at \d+$/, "").toLowerCase()}`,
-      hint: "every {{#name}} needs its {{/name}}",
-    });
+    reportSyntax(template, tokens.message, place, rendering);
     return { value: "", lines: [] };
   }
   const out: Part[] = [];
@@ -153,8 +148,9 @@ export function render(
       from = end + 1;
     }
   };
-  const fail = (token: Token, problem: Pick<Problem, "code" | "message" | "hint">): void => {
-    rendering.problems.add({ ...problem, at: locate(place, template, token[2], token[3], rendering) });
+  const fail = (token: Token, problem: Pick<Problem, "code" | "message" | "hint"> | null): void => {
+    if (problem === null) rendering.problems.addFollowing();
+    else rendering.problems.add({ ...problem, at: locate(place, template, token[2], token[3], rendering) });
   };
   const find = (token: Token, stack: readonly Scope[]): Value | undefined => {
     const found = lookup(token[1], stack, rendering);
@@ -228,6 +224,30 @@ export function render(
   return { value: text(out), lines };
 }
 
+/** mustache's own message, with the place of the tag that it stumbled over, and of the one that it had in mind. */
+function reportSyntax(template: string, message: string, place: Place, rendering: Rendering): void {
+  const offset = Number(/ at (\d+)$/.exec(message)?.[1] ?? 0);
+  const tagAt = (start: number): Position => {
+    const close = template.indexOf("}}", start);
+    return locate(place, template, start, close < 0 ? template.length : close + 2, rendering);
+  };
+  const section = /^Unclosed section "(.*)" at/.exec(message)?.[1];
+  let opening = -1;
+  if (section !== undefined) {
+    for (const found of template.slice(0, offset).matchAll(/\{\{\s*[#^]\s*([^}]*?)\s*\}\}/g))
+      if (found[1] === section) opening = found.index;
+  }
+  const closing = template.startsWith("{{", offset);
+  const at = tagAt(closing || opening < 0 ? offset : opening);
+  rendering.problems.add({
+    code: "template-syntax",
+    at,
+    message: `the template is not valid mustache: ${message.replace(/ at \d+$/, "").replace(/^./, (c) => c.toLowerCase())}`,
+    hint: "every {{#name}} needs its {{/name}}",
+    ...(closing && opening >= 0 ? { also: [{ at: tagAt(opening), label: "opened here" }] } : {}),
+  });
+}
+
 const itself = "\u0000itself";
 
 function asScope(item: Value): Scope {
@@ -244,7 +264,7 @@ function asText(value: Value): Filled | null {
 
 type Lookup =
   | { readonly ok: true; readonly value: Value }
-  | { readonly ok: false; readonly problem: Pick<Problem, "code" | "message" | "hint"> };
+  | { readonly ok: false; readonly problem: Pick<Problem, "code" | "message" | "hint"> | null };
 
 /**
  * Looks a dotted name up: its first step in the innermost scope that has it, the others below it.
@@ -370,7 +390,8 @@ export function holds(
   for (const [name, wanted] of Object.entries(when)) {
     const found = lookup(name, [scope], rendering);
     if (!found.ok) {
-      rendering.problems.add({ ...found.problem, at: positionOf(doc, [...path, "when", name], "key") });
+      if (found.problem === null) rendering.problems.addFollowing();
+      else rendering.problems.add({ ...found.problem, at: positionOf(doc, [...path, "when", name], "key") });
       all = false;
       continue;
     }

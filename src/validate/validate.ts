@@ -19,20 +19,23 @@ function validator(kind: Kind): ValidateFunction {
 
 /**
  * Checks the shape of one document against the schema of its kind.
- * @returns whether the shape is right; every mistake is added to `problems` with its place.
+ * @returns whether the document can be used: its shape is right, or only has keys too many, so that what else is
+ * wrong can be found in the same run; every mistake is added to `problems` with its place.
  */
 export function validate(kind: Kind, doc: Loaded, problems: Problems): boolean {
   const check = validator(kind);
   if (check(doc.value)) return true;
   const seen = new Set<string>();
+  let usable = true;
   for (const error of check.errors ?? []) {
     const problem = describe(error, doc);
     if (problem === null) continue;
     const key = `${problem.at?.line}:${problem.at?.column}:${problem.message}`;
     if (!seen.has(key)) problems.add(problem);
     seen.add(key);
+    if (problem.code !== "unknown-key") usable = false;
   }
-  return false;
+  return usable;
 }
 
 function describe(error: ErrorObject, doc: Loaded): Problem | null {
@@ -77,6 +80,13 @@ function describe(error: ErrorObject, doc: Loaded): Problem | null {
     }
     case "enum": {
       const allowed = (error.params as { allowedValues: unknown[] }).allowedValues.map(String);
+      if (error.data !== null && typeof error.data === "object")
+        return {
+          code: "wrong-type",
+          at: positionOf(doc, path),
+          message: `${where} must be one word, and is ${articled(typeName(error.data))}`,
+          hint: `one of: ${allowed.join(", ")}`,
+        };
       return {
         code: "wrong-value",
         at: positionOf(doc, path),
@@ -96,9 +106,13 @@ function describe(error: ErrorObject, doc: Loaded): Problem | null {
     case "pattern":
       if (error.propertyName !== undefined) return null;
       return {
-        code: "wrong-value",
+        code: parent.description?.startsWith("a duration ")
+          ? "bad-duration"
+          : parent.description?.startsWith("a size ")
+            ? "bad-size"
+            : "wrong-value",
         at: positionOf(doc, path),
-        message: `${where} is not ${parent.description ?? `of the form ${(error.params as { pattern: string }).pattern}`}`,
+        message: `${where} must be ${parent.description ?? `of the form ${(error.params as { pattern: string }).pattern}`}`,
         hint: `it is ${JSON.stringify(error.data)}`,
       };
     case "minLength":
