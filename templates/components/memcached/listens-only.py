@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds (exit 0) when a TCP port is listened on at one IPv4 address and nowhere else on this machine.
+"""Holds (exit 0) when a TCP port is listened on at no address of this machine but the given IPv4 address.
 
 Usage: listens-only.py ADDRESS PORT
 Reads the kernel's own tables, so that an address nobody thought of is found too.
@@ -26,6 +26,6 @@ def listeners(port):
                 yield str(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
 
 
-found = sorted(set(listeners(int(sys.argv[2]))))
-print("listens on:", " ".join(found) or "nothing")
-sys.exit(0 if found == [sys.argv[1]] else 1)
+elsewhere = set(listeners(int(sys.argv[2]))) - {sys.argv[1]}
+if elsewhere:
+    sys.exit("also listens on " + ", ".join(sorted(elsewhere)))

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Asks memcached in its own text protocol, with the standard library alone.
 
-Usage: memcached-answers.py "HOST:PORT ..." [keep | memory MEBIBYTES]
-Holds (exit 0) when every server gives its statistics; keep: also stores, returns and deletes a value, under a
-random key that expires by itself; memory: also may use that much.
+Usage: memcached-answers.py "HOST:PORT ..." [MEBIBYTES]
+Holds (exit 0) when every server gives its statistics; with a size, also when it may use that much and stores,
+returns and deletes a value, under a random key that expires by itself.
 """
 import os
 import socket
@@ -26,7 +26,8 @@ class Talk:
             raise ValueError("the connection was closed")
         return text.decode(errors="replace").rstrip("\r\n")
 
-    def expect(self, wanted, found):
+    def expect(self, wanted):
+        found = self.line()
         if found != wanted:
             raise ValueError(f"{found!r} instead of {wanted!r}")
 
@@ -46,17 +47,16 @@ def statistics(talk):
 def keep(talk):
     key, value = "seedsmith-" + os.urandom(8).hex(), os.urandom(8).hex()
     talk.say(f"set {key} 0 60 {len(value)}", value)
-    talk.expect("STORED", talk.line())
+    talk.expect("STORED")
     talk.say(f"get {key}")
-    talk.expect(f"VALUE {key} 0 {len(value)}", talk.line())
-    talk.expect(value, talk.line())
-    talk.expect("END", talk.line())
+    for line in (f"VALUE {key} 0 {len(value)}", value, "END"):
+        talk.expect(line)
     talk.say(f"delete {key}")
-    talk.expect("DELETED", talk.line())
+    talk.expect("DELETED")
 
 
 def main():
-    mode = sys.argv[2] if len(sys.argv) > 2 else ""
+    mebibytes = int(sys.argv[2]) if len(sys.argv) > 2 else None
     failed = False
     for end in sys.argv[1].split():
         host, _, port = end.rpartition(":")
@@ -64,10 +64,10 @@ def main():
             with socket.create_connection((host, int(port)), timeout=5) as sock:
                 talk = Talk(sock)
                 found = statistics(talk)
-                if mode == "keep":
+                if mebibytes is not None:
+                    if int(found["limit_maxbytes"]) != mebibytes << 20:
+                        raise ValueError(f"{int(found['limit_maxbytes']) >> 20} MiB instead of {mebibytes}")
                     keep(talk)
-                if mode == "memory" and int(found["limit_maxbytes"]) != int(sys.argv[3]) << 20:
-                    raise ValueError(f"{int(found['limit_maxbytes']) >> 20} MiB instead of {sys.argv[3]}")
                 print(f"{end}: version {found['version']}")
         except (OSError, ValueError, KeyError) as error:
             print(f"{end}: {error}", file=sys.stderr)
