@@ -136,8 +136,8 @@ export function order(
       const start = chain.findIndex((link) => link.vertex === one);
       const circle = chain.slice(start, -1);
       const edges = chain.slice(start + 1).map((link, index) => ({ ...link, to: circle[index]?.vertex }));
-      const key = circle
-        .map((link) => label(link.vertex))
+      // The same nodes and components by another of their phases are the same circle.
+      const key = [...new Set(circle.map(({ vertex: { owner, node } }) => `${owner.title} on ${node.name}`))]
         .sort()
         .join();
       if (reported.has(key)) return;
