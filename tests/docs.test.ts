@@ -71,7 +71,7 @@ const restOfSite: Readonly<Record<string, string>> = {
 /** In a cluster, what asks for several members is looked at too. */
 const restOfCluster: Readonly<Record<string, string>> = {
   front: "front: { name: cloud, address: 10.0.0.100 }",
-  nodes: `${restOfSite["nodes"]}\n  con02: { profile: tried, interfaces: { management: { mac: "52:54:00:0a:00:02", address: 10.0.0.2 } } }`,
+  nodes: `${restOfSite.nodes}\n  con02: { profile: tried, interfaces: { management: { mac: "52:54:00:0a:00:02", address: 10.0.0.2 } } }`,
 };
 
 /** Writes text, and the folders above it. */
