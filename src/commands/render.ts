@@ -1,12 +1,13 @@
 /** `seedsmith render`: plans, emits, verifies and writes the chosen nodes. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Problem, Problems } from "../core/problem.ts";
 import type { Vault } from "../emit/cloud-config.ts";
 import { emitNode } from "../emit/node.ts";
 import type { NodePlan } from "../plan/model.ts";
-import type { Node } from "../resolve/model.ts";
+import type { SitePlan } from "../plan/plan.ts";
+import type { Node, Site } from "../resolve/model.ts";
 import { verifyNode } from "../verify/reparse.ts";
 import { Origins } from "../write/origins.ts";
 import { SecretStore } from "../write/secret-store.ts";
@@ -15,8 +16,9 @@ import {
   digest,
   type Manifest,
   type ManifestEntry,
+  type OpenTree,
+  openTree,
   readManifest,
-  recover,
   TreeError,
   TreeWriter,
 } from "../write/tree.ts";
@@ -180,14 +182,35 @@ export async function render(options: RenderOptions): Promise<RenderResult> {
     for (const node of compiled.chosen) compiled.plan.plan(node);
     return nothing();
   }
-  const { store, vault } = opened;
+  let tree: OpenTree;
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    recover(folder);
+    tree = openTree(folder);
   } catch (error) {
-    problems.add(unwritable(options.cwd, folder, (error as NodeJS.ErrnoException).code ?? "error"));
+    if (!(error instanceof TreeError)) throw error;
+    problems.add(unwritable(options.cwd, error.path, error.reason));
     return nothing();
   }
+  try {
+    return await writeTree(options, compiled, site, compiled.plan, opened, folder, nothing);
+  } catch (error) {
+    if (!(error instanceof TreeError)) throw error;
+    problems.add(unwritable(options.cwd, error.path, error.reason));
+    return nothing();
+  } finally {
+    tree.close();
+  }
+}
+
+async function writeTree(
+  options: RenderOptions,
+  compiled: Compiled,
+  site: Site,
+  plan: SitePlan,
+  { store, vault }: { readonly store: SecretStore; readonly vault: Vault },
+  folder: string,
+  nothing: () => RenderResult,
+): Promise<RenderResult> {
+  const { problems } = compiled;
   const old = readManifest(folder);
   const total = compiled.chosen.length;
   let parts: (Part & { writer?: TreeWriter | null })[];
@@ -207,7 +230,7 @@ export async function render(options: RenderOptions): Promise<RenderResult> {
         workerUrl: null,
         names: compiled.chosen.slice(half).map((node) => node.name),
         root: folder,
-        secrets: store.snapshot(compiled.plan.secrets.keys()),
+        secrets: store.snapshot(plan.secrets.keys()),
       },
       report(1),
     );
@@ -249,7 +272,7 @@ export async function render(options: RenderOptions): Promise<RenderResult> {
     origins.merge(part.origins, () => true);
   }
   for (const file of Object.keys(old?.files ?? {})) {
-    if (!entries.has(file) && file !== "origins.json" && isPlainName(file)) removed.push(file);
+    if (!entries.has(file) && file !== "origins.json") removed.push(file);
   }
   try {
     const originsText = Buffer.from(origins.toText());
@@ -271,18 +294,9 @@ export async function render(options: RenderOptions): Promise<RenderResult> {
       results.some((result) => result.changes.created + result.changes.changed > 0);
     return { compiled, problems: problems.list, folder, nodes: results, removed: removed.length, wrote };
   } catch (error) {
-    if (!(error instanceof TreeError)) throw error;
     writer.discard();
-    problems.add(unwritable(options.cwd, error.path, error.reason));
-    return nothing();
+    throw error;
   }
-}
-
-/** A manifest that somebody edited must not make us delete outside the folder. */
-function isPlainName(file: string): boolean {
-  return (
-    !file.startsWith("/") && !file.split("/").some((step) => step === ".." || step === "." || step === "")
-  );
 }
 
 function readOrigins(folder: string): ReturnType<Origins["toFile"]> | null {
@@ -310,6 +324,9 @@ function unwritable(cwd: string, path: string, reason: string): Problem {
     ENOSPC: "the disk is full",
     ENOTDIR: "a file stands where a folder must be",
     EEXIST: "a file stands where a folder must be",
+    LOCKED: "another run of seedsmith is writing there",
+    EIO: "the disk reports an error",
+    EDQUOT: "the quota is used up",
     EISDIR: "a folder stands where a file must be",
   };
   return {

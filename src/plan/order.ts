@@ -129,6 +129,7 @@ export function order(
 
   const result = new Map<Node, Vertex[]>(site.nodes.map((node) => [node, []]));
   const reported = new Set<string>();
+  const told = new Set<string>();
   const visit = (one: Vertex, chain: readonly { vertex: Vertex; why: Position }[]): void => {
     if (one.mark === 2) return;
     if (one.mark === 1) {
@@ -153,6 +154,10 @@ export function order(
         .filter(
           (why, index, all) => all.findIndex((other) => longPosition(other) === longPosition(why)) === index,
         );
+      // The same lines give several rings where one thing is waited for in several ways: the first tells all.
+      const places = whys.map(longPosition);
+      if (places.length > 0 && places.every((place) => told.has(place))) return;
+      for (const place of places) told.add(place);
       problems.add({
         code: "cycle",
         at: whys[0] ?? null,

@@ -11,6 +11,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeSync,
 } from "node:fs";
@@ -20,6 +21,7 @@ import { encrypt as unixcrypt } from "unixcrypt";
 import type { Problems } from "../core/problem.ts";
 import { type Loaded, positionOf } from "../load/marks.ts";
 import type { SecretSource } from "../validate/documents.ts";
+import { guarded } from "./tree.ts";
 
 export type SecretKind = "password" | "fernet" | "token";
 
@@ -167,17 +169,30 @@ export class SecretStore {
     return this.#path;
   }
 
-  /** Writes new secrets down, atomically; does nothing when there are none. */
+  /**
+   * Writes new secrets down, atomically; does nothing when there are none.
+   * @throws TreeError when they cannot be written
+   */
   save(): void {
     if (!this.#changed) return;
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     const secrets = Object.fromEntries([...this.#stored].sort(([a], [b]) => (a < b ? -1 : 1)));
     const temporary = `${this.#path}.${process.pid}.tmp`;
-    const file = openSync(temporary, "w", 0o600);
-    writeSync(file, `${JSON.stringify({ format: 1, secrets }, null, 2)}\n`);
-    fsyncSync(file);
-    closeSync(file);
-    renameSync(temporary, this.#path);
+    guarded(this.#path, () => {
+      mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+      try {
+        const file = openSync(temporary, "w", 0o600);
+        try {
+          writeSync(file, `${JSON.stringify({ format: 1, secrets }, null, 2)}\n`);
+          fsyncSync(file);
+        } finally {
+          closeSync(file);
+        }
+        renameSync(temporary, this.#path);
+      } catch (error) {
+        rmSync(temporary, { force: true });
+        throw error;
+      }
+    });
     this.#changed = false;
   }
 }

@@ -6,18 +6,23 @@
 import { createHash } from "node:crypto";
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   fsyncSync,
+  linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
+  type Stats,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 
 export interface ManifestEntry {
@@ -35,6 +40,7 @@ export type Change = "created" | "changed" | "same" | "removed";
 
 const stageName = ".staging";
 const journalName = ".journal.json";
+const lockName = ".lock";
 
 interface Journal {
   /** Pairs of staged name and file. */
@@ -53,56 +59,190 @@ export class TreeError extends Error {
   }
 }
 
-function guarded<T>(path: string, action: () => T): T {
+/** Runs what touches the disk; the system's errors come out as TreeError. */
+export function guarded<T>(path: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
+    if (error instanceof TreeError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     throw new TreeError(path, code);
   }
 }
 
-/** Finishes or discards what a killed run began. Safe to call at any time. */
-export function recover(root: string): void {
-  const journalPath = join(root, journalName);
-  if (existsSync(journalPath)) {
-    let journal: Journal | null = null;
-    try {
-      journal = JSON.parse(readFileSync(journalPath, "utf8")) as Journal;
-    } catch {
-      journal = null;
+/** A tree that this process, and no other, may write. */
+export interface OpenTree {
+  readonly root: string;
+  /** Gives the tree back; folders that were made for it and hold nothing go again. */
+  readonly close: () => void;
+}
+
+/**
+ * Opens a tree for writing: makes its folder, locks it, and finishes or discards what a killed run began.
+ * @throws TreeError when the folder cannot be written (reason: the system's code), or is being written (LOCKED)
+ */
+export function openTree(root: string): OpenTree {
+  const made = guarded(root, () => mkdirSync(root, { recursive: true, mode: 0o700 }));
+  const close = (): void => {
+    rmSync(join(root, lockName), { force: true });
+    if (made === undefined) return;
+    for (let folder = root; folder.length >= made.length; folder = dirname(folder)) {
+      try {
+        rmdirSync(folder);
+      } catch {
+        return;
+      }
     }
-    if (journal !== null) apply(root, journal);
+  };
+  try {
+    guarded(root, () => lock(root));
+    try {
+      guarded(root, () => recover(root));
+    } catch (error) {
+      rmSync(join(root, lockName), { force: true });
+      throw error;
+    }
+  } catch (error) {
+    if (made !== undefined) rmSync(made, { recursive: true, force: true });
+    throw error;
+  }
+  return { root, close };
+}
+
+/** A killed run leaves its lock behind: it counts only while its process lives. */
+function lock(root: string): void {
+  const path = join(root, lockName);
+  for (let attempt = 0; ; attempt++) {
+    try {
+      writeFileSync(path, `${process.pid} ${hostname()}\n`, { flag: "wx", mode: 0o600 });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    if (attempt > 0 || isHeld(path)) throw new TreeError(root, "LOCKED");
+    rmSync(path, { force: true });
+  }
+}
+
+function isHeld(path: string): boolean {
+  let content: string;
+  try {
+    content = readFileSync(path, "utf8");
+  } catch {
+    return false;
+  }
+  const [pid = "", host] = content.trim().split(" ");
+  // Killed between making and filling it.
+  if (content === "") return Date.now() - statSync(path).mtimeMs < 5_000;
+  if (host !== hostname()) return true;
+  if (Number(pid) === process.pid) return false;
+  try {
+    process.kill(Number(pid), 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Finishes or discards what a killed run began. */
+function recover(root: string): void {
+  const journalPath = join(root, journalName);
+  let text: string | null = null;
+  try {
+    text = readFileSync(journalPath, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  if (text !== null) {
+    const journal = readJournal(text);
+    if (journal !== null) apply(root, journal, true);
     rmSync(journalPath, { force: true });
   }
   rmSync(join(root, stageName), { recursive: true, force: true });
 }
 
-function apply(root: string, journal: Journal): void {
-  const made = new Set<string>();
-  for (const [staged, file] of journal.put) {
-    const from = join(root, stageName, staged);
-    const folder = dirname(join(root, file));
-    if (!made.has(folder)) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
-      made.add(folder);
-    }
+/** A journal is renamed into place whole; one that is not ours is not followed. */
+function readJournal(text: string): Journal | null {
+  try {
+    const { put, remove } = JSON.parse(text) as Journal;
+    const plain =
+      put.every(([staged, file]) => /^[a-z]\d+$/.test(staged) && isPlainName(file)) &&
+      remove.every(isPlainName);
+    return plain ? { put, remove } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether a name of a manifest or journal stays inside the folder: somebody may have edited it. */
+export function isPlainName(file: string): boolean {
+  return (
+    typeof file === "string" &&
+    !/^[/\\]|^[A-Za-z]:/.test(file) &&
+    !file.split(/[/\\]/).some((step) => step === ".." || step === "." || step === "")
+  );
+}
+
+/** What stands at a path itself, links not followed. */
+function kindOf(path: string): "none" | "file" | "folder" | "link" {
+  let stat: Stats;
+  try {
+    stat = lstatSync(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT") return "none";
+    throw new TreeError(path, code ?? "error");
+  }
+  return stat.isSymbolicLink() ? "link" : stat.isDirectory() ? "folder" : "file";
+}
+
+/** Whether the folders of a file below the root are folders, and not links that lead elsewhere. */
+function isInside(root: string, file: string): boolean {
+  const steps = file.split("/").slice(0, -1);
+  return steps.every((_, index) => kindOf(join(root, ...steps.slice(0, index + 1))) !== "link");
+}
+
+/**
+ * Makes the staged files the tree.
+ * @param again whether a killed run may have done a part of it
+ */
+function apply(root: string, journal: Journal, again: boolean): void {
+  const stage = join(root, stageName);
+  const move = (from: string, to: string): boolean => {
     try {
-      renameSync(from, join(root, file));
+      renameSync(from, to);
+      return true;
     } catch (error) {
-      // Renamed before the kill.
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      // Done before the kill.
+      if (again && (error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw error;
     }
+  };
+  const undo: (() => void)[] = [];
+  try {
+    for (const [staged, file] of journal.put) {
+      const to = join(root, file);
+      if (again) mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
+      const backup = join(stage, `old-${staged}`);
+      const moved = move(join(stage, staged), to);
+      if (moved) undo.push(() => (existsSync(backup) ? renameSync(backup, to) : rmSync(to, { force: true })));
+    }
+    for (const [index, file] of journal.remove.entries()) {
+      const from = join(root, file);
+      if (!isInside(root, file) || kindOf(from) === "none") continue;
+      const to = join(stage, `gone-${index}`);
+      if (move(from, to)) undo.push(() => renameSync(to, from));
+    }
+  } catch (error) {
+    // A run that finishes a killed one leaves things as they are for the next: it has no other tree to go back to.
+    if (!again) for (const step of undo.reverse()) step();
+    throw error;
   }
-  const folders = new Set<string>();
-  for (const file of journal.remove) {
-    rmSync(join(root, file), { force: true });
-    folders.add(dirname(join(root, file)));
-  }
+  const folders = new Set(journal.remove.map((file) => dirname(file)).filter((folder) => folder !== "."));
   for (const folder of [...folders].sort((a, b) => b.length - a.length)) {
     try {
-      if (readdirSync(folder).length === 0) rmdirSync(folder);
+      if (isInside(root, `${folder}/x`)) rmdirSync(join(root, folder));
     } catch {
       // Gone already, or holds files of somebody else: both are fine.
     }
@@ -113,7 +253,9 @@ function apply(root: string, journal: Journal): void {
 export function readManifest(root: string): Manifest | null {
   try {
     const manifest = JSON.parse(readFileSync(join(root, "manifest.json"), "utf8")) as Manifest;
-    return manifest.format === 1 && typeof manifest.files === "object" ? manifest : null;
+    if (manifest.format !== 1 || typeof manifest.files !== "object" || manifest.files === null) return null;
+    const files = Object.entries(manifest.files).filter(([file]) => isPlainName(file));
+    return { ...manifest, files: Object.fromEntries(files) };
   } catch {
     return null;
   }
@@ -131,6 +273,7 @@ export class TreeWriter {
   readonly changes = new Map<string, Change>();
   readonly entries = new Map<string, ManifestEntry>();
   readonly #old: Manifest | null;
+  readonly #folders = new Set<string>();
   #staging = false;
 
   /** @param prefix sets the staged names of several writers on one tree apart */
@@ -149,19 +292,17 @@ export class TreeWriter {
     const entry = { sha256: digest(bytes), size: bytes.length };
     this.entries.set(file, entry);
     let change: Change = "created";
-    let present: Uint8Array | null = null;
-    try {
-      present = readFileSync(path);
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code !== "ENOENT") throw new TreeError(path, code ?? "error");
-    }
-    if (present !== null) {
-      if (present.length === bytes.length && Buffer.compare(present, bytes) === 0) change = "same";
-      else if (this.#old === null || !Object.hasOwn(this.#old.files, file)) {
-        if (file !== "manifest.json" && file !== "origins.json") throw new TreeError(path, "FOREIGN");
-        change = "changed";
-      } else change = "changed";
+    this.#checkFolder(file);
+    const kind = kindOf(path);
+    if (kind === "folder") throw new TreeError(path, "EISDIR");
+    if (kind !== "none") {
+      const known = this.#old !== null && (file === "manifest.json" || Object.hasOwn(this.#old.files, file));
+      // A link is never read or written through; one in place of a file of ours is replaced.
+      const present = kind === "file" ? guarded(path, () => readFileSync(path)) : null;
+      if (present !== null && present.length === bytes.length && Buffer.compare(present, bytes) === 0)
+        change = "same";
+      else if (known) change = "changed";
+      else throw new TreeError(path, "FOREIGN");
     }
     this.changes.set(file, change);
     if (change !== "same") {
@@ -176,30 +317,70 @@ export class TreeWriter {
     return change;
   }
 
+  /** A folder of ours that is a link leads to somebody else's files. */
+  #checkFolder(file: string): void {
+    const folder = dirname(file);
+    if (folder === "." || this.#folders.has(folder)) return;
+    const path = join(this.#root, folder);
+    const kind = kindOf(path);
+    if (kind === "link") throw new TreeError(path, "FOREIGN");
+    if (kind === "file") throw new TreeError(path, "ENOTDIR");
+    this.#folders.add(folder);
+  }
+
   /** The renames that are due; for writers of other threads. */
   get pending(): readonly (readonly [string, string])[] {
     return this.#put;
   }
 
-  /** Makes the staged files the tree, removes `remove`. */
+  /**
+   * Makes the staged files the tree, removes `remove`. All that may fail for want of space or permission is done
+   * before the first rename; should a rename fail all the same, those before it are taken back.
+   * @throws TreeError; the tree is then the old one
+   */
   commit(remove: readonly string[], others: readonly (readonly [string, string])[] = []): void {
-    guarded(this.#root, () => {
-      for (const file of remove) this.changes.set(file, "removed");
-      const put = [...others, ...this.#put];
-      if (put.length > 0 || remove.length > 0) {
-        const journal: Journal = { put, remove };
-        const temporary = join(this.#root, stageName, "journal");
-        mkdirSync(dirname(temporary), { recursive: true, mode: 0o700 });
-        const handle = openSync(temporary, "w", 0o600);
+    const root = this.#root;
+    const stage = join(root, stageName);
+    for (const file of remove) this.changes.set(file, "removed");
+    const journal: Journal = { put: [...others, ...this.#put], remove };
+    if (journal.put.length === 0 && remove.length === 0) return;
+    const made: string[] = [];
+    try {
+      mkdirSync(stage, { recursive: true, mode: 0o700 });
+      for (const [staged, file] of journal.put) {
+        const path = join(root, file);
+        const first = mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+        if (first !== undefined) made.push(first);
+        if (kindOf(path) !== "file") continue;
+        try {
+          linkSync(path, join(stage, `old-${staged}`));
+        } catch {
+          // Some file systems have no hard links.
+          copyFileSync(path, join(stage, `old-${staged}`));
+        }
+      }
+      const temporary = join(stage, "journal");
+      const handle = openSync(temporary, "w", 0o600);
+      try {
         writeSync(handle, JSON.stringify(journal));
         fsyncSync(handle);
+      } finally {
         closeSync(handle);
-        renameSync(temporary, join(this.#root, journalName));
-        apply(this.#root, journal);
-        rmSync(join(this.#root, journalName), { force: true });
       }
-      rmSync(join(this.#root, stageName), { recursive: true, force: true });
-    });
+      renameSync(temporary, join(root, journalName));
+      try {
+        apply(root, journal, false);
+      } finally {
+        rmSync(join(root, journalName), { force: true });
+      }
+    } catch (error) {
+      for (const folder of made) rmSync(folder, { recursive: true, force: true });
+      if (error instanceof TreeError) throw error;
+      const { code, path } = error as NodeJS.ErrnoException;
+      if (code === undefined) throw error;
+      throw new TreeError(path ?? root, code);
+    }
+    rmSync(stage, { recursive: true, force: true });
   }
 
   /** Forgets what was staged. */
