@@ -186,17 +186,18 @@ class Server(http.server.BaseHTTPRequestHandler):
 class Probes(World):
     def setUp(self):
         super().setUp()
-        self.sow(program())
-        self.run_ = node.Run(self.machine)
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.addCleanup(self.server.server_close)
         self.addCleanup(self.server.shutdown)
         self.port = self.server.server_address[1]
 
+    def probe(self, probe):
+        return node.look(self.machine, probe).why
+
     def http(self, path, status="200", contains=None, timeout=5):
         url = "http://127.0.0.1:%d%s" % (self.port, path)
-        return self.run_.probe({"http": url, "status": status, "contains": contains, "timeout": timeout})
+        return self.probe({"http": url, "status": status, "contains": contains, "timeout": timeout})
 
     def test_http(self):
         self.assertIsNone(self.http("/ok"))
@@ -218,7 +219,7 @@ class Probes(World):
         self.assertLess(time.monotonic() - began, 3)
 
     def test_http_refused_and_malformed(self):
-        self.assertIn("refused", self.run_.probe({"http": "http://127.0.0.1:1/", "status": "200", "contains": None, "timeout": 1}).lower())
+        self.assertIn("refused", self.probe({"http": "http://127.0.0.1:1/", "status": "200", "contains": None, "timeout": 1}).lower())
         with socket.create_server(("127.0.0.1", 0)) as raw:
             def answer():
                 end = raw.accept()[0]
@@ -228,35 +229,35 @@ class Probes(World):
 
             threading.Thread(target=answer, daemon=True).start()
             url = "http://127.0.0.1:%d/" % raw.getsockname()[1]
-            self.assertIn(url, self.run_.probe({"http": url, "status": "200", "contains": None, "timeout": 2}))
+            self.assertIn(url, self.probe({"http": url, "status": "200", "contains": None, "timeout": 2}))
 
     def test_tcp(self):
-        self.assertIsNone(self.run_.probe({"tcp": "127.0.0.1:%d" % self.port, "timeout": 2}))
-        self.assertIn("127.0.0.1:1: ", self.run_.probe({"tcp": "127.0.0.1:1", "timeout": 1}))
+        self.assertIsNone(self.probe({"tcp": "127.0.0.1:%d" % self.port, "timeout": 2}))
+        self.assertIn("127.0.0.1:1: ", self.probe({"tcp": "127.0.0.1:1", "timeout": 1}))
 
     def test_file(self):
         self.put("/etc/a", "hello\n")
-        self.assertIsNone(self.run_.probe({"file": "/etc/a", "contains": None, "timeout": 1}))
-        self.assertIsNone(self.run_.probe({"file": "/etc/a", "contains": "ell", "timeout": 1}))
-        self.assertIn("does not contain", self.run_.probe({"file": "/etc/a", "contains": "x", "timeout": 1}))
-        self.assertIn("No such file", self.run_.probe({"file": "/etc/b", "contains": None, "timeout": 1}))
+        self.assertIsNone(self.probe({"file": "/etc/a", "contains": None, "timeout": 1}))
+        self.assertIsNone(self.probe({"file": "/etc/a", "contains": "ell", "timeout": 1}))
+        self.assertIn("does not contain", self.probe({"file": "/etc/a", "contains": "x", "timeout": 1}))
+        self.assertIn("No such file", self.probe({"file": "/etc/b", "contains": None, "timeout": 1}))
 
     def test_unit(self):
         with self.machine.change() as sim:
             sim["units"]["a.service"] = {"active": "active"}
-        self.assertIsNone(self.run_.probe({"unit": "a.service", "timeout": 1}))
-        self.assertEqual(self.run_.probe({"unit": "b.service", "timeout": 1}), "b.service is inactive")
+        self.assertIsNone(self.probe({"unit": "a.service", "timeout": 1}))
+        self.assertEqual(self.probe({"unit": "b.service", "timeout": 1}), "b.service is inactive")
 
     def test_run(self):
         self.machine.real = True
         self.machine.search = os.environ["PATH"]
         self.machine.folder(node.RUN)
-        self.assertIsNone(self.run_.probe(dict(run_probe("sh", "-c", "exit 3"), exit=3)))
-        self.assertIsNone(self.run_.probe(dict(run_probe("echo", "it works"), prints="works")))
-        self.assertIn("does not print 'fails'", self.run_.probe(dict(run_probe("echo", "it works"), prints="fails")))
-        self.assertIn("does not print", self.run_.probe(dict(run_probe("sh", "-c", "echo x >&2"), prints="x")), "only stdout counts")
-        self.assertIsNotNone(self.run_.probe(dict(run_probe("sleep", "5"), timeout=0.2)))
-        self.assertTrue(self.run_.silent)
+        self.assertIsNone(self.probe(dict(run_probe("sh", "-c", "exit 3"), exit=3)))
+        self.assertIsNone(self.probe(dict(run_probe("echo", "it works"), prints="works")))
+        self.assertIn("does not print 'fails'", self.probe(dict(run_probe("echo", "it works"), prints="fails")))
+        self.assertIn("does not print", self.probe(dict(run_probe("sh", "-c", "echo x >&2"), prints="x")), "only stdout counts")
+        self.assertIsNotNone(self.probe(dict(run_probe("sleep", "5"), timeout=0.2)))
+        self.assertTrue(node.look(self.machine, dict(run_probe("sleep", "5"), timeout=0.2)).silent)
 
 
 class Whole(World):
