@@ -356,9 +356,6 @@ if (isMainThread) {
   parentPort !== null &&
   (workerData as { seedsmithRender?: object } | null)?.seedsmithRender !== undefined
 ) {
-  const port = parentPort;
   // Whatever goes wrong ends the worker with an error, which the main thread hears of.
-  void renderInWorker((workerData as { seedsmithRender: never }).seedsmithRender, (message) =>
-    port.postMessage(message),
-  );
+  void renderInWorker((workerData as { seedsmithRender: never }).seedsmithRender, parentPort);
 }

@@ -1,10 +1,11 @@
 /** `seedsmith render`: plans, emits, verifies and writes the chosen nodes. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { Worker } from "node:worker_threads";
+import { type MessagePort, Worker } from "node:worker_threads";
 import type { Problem, Problems } from "../core/problem.ts";
 import type { Vault } from "../emit/cloud-config.ts";
 import { emitNode } from "../emit/node.ts";
+import { findSite } from "../load/library.ts";
 import type { NodePlan } from "../plan/model.ts";
 import type { SitePlan } from "../plan/plan.ts";
 import type { Node, Site } from "../resolve/model.ts";
@@ -51,8 +52,21 @@ export interface RenderResult {
   readonly wrote: boolean;
 }
 
-/** Sites above this size are rendered by one worker for each of two CPUs. */
+/** Sites above this size are rendered by two threads. */
 const parallelFrom = 300;
+/** A site file of so many bytes is probably above it: the other thread starts at once, and reads it too. */
+const probablyLarge = 20_000;
+/** How many nodes a thread takes at a time: what is left at the end is done by one of them alone. */
+const shareSize = 8;
+
+/** Hands out the numbers of the nodes to render to whichever thread is free. */
+function* shares(next: Int32Array, total: number): Generator<number> {
+  for (;;) {
+    const start = Atomics.add(next, 0, shareSize);
+    if (start >= total) return;
+    for (let index = start; index < Math.min(total, start + shareSize); index++) yield index;
+  }
+}
 
 interface Part {
   readonly results: NodeResult[];
@@ -66,7 +80,8 @@ interface Part {
 /** Renders some nodes into a tree writer. */
 function renderNodes(
   compiled: Compiled,
-  nodes: readonly Node[],
+  nodes: Iterable<Node>,
+  atOnce: boolean,
   vault: Vault,
   root: string | null,
   old: Manifest | null,
@@ -81,7 +96,7 @@ function renderNodes(
   const { problems, plan: sitePlan } = compiled;
   const plans: NodePlan[] = [];
   let done = 0;
-  // A single node is planned before anything is emitted; of many, each is finished before the next is begun.
+  // A few nodes are all planned before anything is emitted; of many, each is finished before the next is begun.
   const finish = (plan: NodePlan): void => {
     const made = emitNode(plan, compiled.guest, vault);
     for (const wrong of verifyNode(made))
@@ -121,7 +136,7 @@ function renderNodes(
       const plan = sitePlan?.plan(node);
       if (plan === undefined) continue;
       if (problems.failed) continue;
-      if (nodes.length <= 64) plans.push(plan);
+      if (atOnce) plans.push(plan);
       else finish(plan);
       done += 1;
       if (done % 100 === 0) progress(done);
@@ -161,6 +176,25 @@ export function openVault(compiled: Compiled): { store: SecretStore; vault: Vaul
 }
 
 export async function render(options: RenderOptions): Promise<RenderResult> {
+  const other = options.workerUrl !== null && siteIsLarge(options) ? new RenderWorker(options) : null;
+  try {
+    return await renderWith(options, other);
+  } finally {
+    other?.end();
+  }
+}
+
+/** Whether there may be work for two threads; the number of nodes is known only when the site is read. */
+function siteIsLarge(options: RenderOptions): boolean {
+  const path = options.site === null ? findSite(options.cwd) : resolve(options.cwd, options.site);
+  try {
+    return path !== null && statSync(path).size >= probablyLarge;
+  } catch {
+    return false;
+  }
+}
+
+async function renderWith(options: RenderOptions, other: RenderWorker | null): Promise<RenderResult> {
   const compiled = await compile(options);
   const { problems, site } = compiled;
   const folder = site === null ? "" : join(resolve(options.cwd, options.out), site.name);
@@ -191,7 +225,7 @@ export async function render(options: RenderOptions): Promise<RenderResult> {
     return nothing();
   }
   try {
-    return await writeTree(options, compiled, site, compiled.plan, opened, folder, nothing);
+    return await writeTree(options, other, compiled, site, compiled.plan, opened, folder, nothing);
   } catch (error) {
     if (!(error instanceof TreeError)) throw error;
     problems.add(unwritable(options.cwd, error.path, error.reason));
@@ -203,6 +237,7 @@ export async function render(options: RenderOptions): Promise<RenderResult> {
 
 async function writeTree(
   options: RenderOptions,
+  other: RenderWorker | null,
   compiled: Compiled,
   site: Site,
   plan: SitePlan,
@@ -214,33 +249,32 @@ async function writeTree(
   const old = readManifest(folder);
   const total = compiled.chosen.length;
   let parts: (Part & { writer?: TreeWriter | null })[];
-  if (options.workerUrl !== null && total >= parallelFrom) {
+  const { chosen } = compiled;
+  if (other !== null && total >= parallelFrom) {
     store.save();
-    const half = Math.ceil(total / 2);
     const done = [0, 0];
     const report = (index: number) => (count: number) => {
       done[index] = count;
       options.progress?.((done[0] ?? 0) + (done[1] ?? 0), total);
     };
-    const other = runWorker(
-      options.workerUrl,
+    const next = new Int32Array(new SharedArrayBuffer(4));
+    const theirs = other.render(
       {
-        ...options,
-        progress: undefined,
-        workerUrl: null,
-        names: compiled.chosen.slice(half).map((node) => node.name),
+        names: chosen.map((node) => node.name),
         root: folder,
         secrets: store.snapshot(plan.secrets.keys()),
+        next,
       },
       report(1),
     );
-    // Let the worker start before this thread is busy.
-    await new Promise((done_) => setImmediate(done_));
-    const own = renderNodes(compiled, compiled.chosen.slice(0, half), vault, folder, old, "a", report(0));
-    parts = [own, await other];
+    const taken = function* (): Generator<Node> {
+      for (const index of shares(next, total)) yield chosen[index] as Node;
+    };
+    const own = renderNodes(compiled, taken(), false, vault, folder, old, "a", report(0));
+    parts = [own, await theirs];
   } else {
     parts = [
-      renderNodes(compiled, compiled.chosen, vault, folder, old, "a", (done) =>
+      renderNodes(compiled, chosen, total <= 64, vault, folder, old, "a", (done) =>
         options.progress?.(done, total),
       ),
     ];
@@ -287,7 +321,10 @@ async function writeTree(
       removed,
       parts.slice(1).flatMap((part) => part.pending),
     );
-    const results = parts.flatMap((part) => part.results);
+    const place = new Map(chosen.map((node, index) => [node.name, index]));
+    const results = parts
+      .flatMap((part) => part.results)
+      .sort((a, b) => (place.get(a.node) ?? 0) - (place.get(b.node) ?? 0));
     const wrote =
       removed.length > 0 ||
       changed.some((change) => change !== "same") ||
@@ -337,46 +374,74 @@ function unwritable(cwd: string, path: string, reason: string): Problem {
   };
 }
 
-interface WorkerInput extends Omit<RenderOptions, "progress" | "workerUrl"> {
+interface WorkerTask {
   readonly names: readonly string[];
   readonly root: string;
   readonly secrets: { readonly values: Record<string, string>; readonly hashes: Record<string, string> };
+  /** Shared: the number of the next node to render. */
+  readonly next: Int32Array;
 }
 
-function runWorker(url: URL, input: object, progress: (done: number) => void): Promise<Part> {
-  return new Promise((done, failed) => {
-    const worker = new Worker(url, { workerData: { seedsmithRender: input }, execArgv: process.execArgv });
-    worker.on("message", (message: { done?: number; part?: Part }) => {
-      if (message.done !== undefined) progress(message.done);
-      if (message.part !== undefined) done(message.part);
+/** The other thread, as this one sees it. */
+class RenderWorker {
+  readonly #worker: Worker;
+  /** Fails when the worker ends before it has done anything. */
+  readonly #ended: Promise<never>;
+
+  constructor({ packageRoot, cwd, site, target, profiles, nodes, workerUrl }: RenderOptions) {
+    const choice: Choice = { packageRoot, cwd, site, target, profiles, nodes };
+    this.#worker = new Worker(workerUrl as URL, {
+      workerData: { seedsmithRender: choice },
+      execArgv: process.execArgv,
     });
-    worker.on("error", failed);
-    worker.on("exit", (code) => {
-      if (code !== 0) failed(new Error(`a render worker ended with ${code}`));
+    this.#ended = new Promise((_, failed) => {
+      this.#worker.on("error", failed);
+      this.#worker.on("exit", (code) => failed(new Error(`the render worker ended with ${code}`)));
     });
-  });
+    // What goes wrong while nobody waits is met by this thread too, which reads the same site.
+    this.#ended.catch(() => {});
+  }
+
+  render(task: WorkerTask, progress: (done: number) => void): Promise<Part> {
+    const part = new Promise<Part>((done) => {
+      this.#worker.on("message", (message: { done?: number; part?: Part }) => {
+        if (message.done !== undefined) progress(message.done);
+        if (message.part !== undefined) done(message.part);
+      });
+    });
+    this.#worker.postMessage(task);
+    return Promise.race([part, this.#ended]);
+  }
+
+  end(): void {
+    void this.#worker.terminate();
+  }
 }
 
-/** The worker's half: compiles the same site again and renders its nodes. */
-export async function renderInWorker(
-  input: WorkerInput,
-  post: (message: { done?: number; part?: Part }) => void,
-): Promise<void> {
-  const compiled = await compile(input);
-  const wanted = new Set(input.names);
-  const nodes = compiled.site?.nodes.filter((node) => wanted.has(node.name)) ?? [];
+/** The worker's half: compiles the same site again, and renders its share of the nodes when told to. */
+export async function renderInWorker(choice: Choice, port: MessagePort): Promise<void> {
+  const asked = new Promise<WorkerTask>((done) => port.once("message", done));
+  const compiled = await compile(choice);
+  const { names, root, secrets, next } = await asked;
   const vault: Vault = {
-    reveal: (name) => input.secrets.values[name] ?? raise(name),
-    passwordHash: (name) => input.secrets.hashes[name] ?? raise(name),
+    reveal: (name) => secrets.values[name] ?? raise(name),
+    passwordHash: (name) => secrets.hashes[name] ?? raise(name),
+  };
+  const taken = function* (): Generator<Node> {
+    for (const index of shares(next, names.length)) {
+      const node = compiled.site?.byName.get(names[index] as string);
+      if (node === undefined) throw new Error(`the worker's site has no node ${names[index]}`);
+      yield node;
+    }
   };
   const {
     writer: _writer,
     artifacts: _artifacts,
     ...part
-  } = renderNodes(compiled, nodes, vault, input.root, readManifest(input.root), "b", (done) =>
-    post({ done }),
+  } = renderNodes(compiled, taken(), false, vault, root, readManifest(root), "b", (done) =>
+    port.postMessage({ done }),
   );
-  post({ part });
+  port.postMessage({ part });
 }
 
 function raise(name: string): never {
@@ -388,6 +453,15 @@ export function renderInMemory(
   compiled: Compiled,
   vault: Vault,
 ): { problems: Problems; nodes: Map<string, ReturnType<typeof emitNode>>; results: readonly NodeResult[] } {
-  const part = renderNodes(compiled, compiled.chosen, vault, null, null, "m", () => {});
+  const part = renderNodes(
+    compiled,
+    compiled.chosen,
+    compiled.chosen.length <= 64,
+    vault,
+    null,
+    null,
+    "m",
+    () => {},
+  );
   return { problems: compiled.problems, nodes: part.artifacts, results: part.results };
 }

@@ -1387,9 +1387,7 @@ class NodePlanner {
     const mode = doc.hosts ?? "auto";
     const all = mode === "all" || (mode === "auto" && nodes.length <= hostsLimit);
     const hosts: { address: string; names: readonly string[]; from: Position }[] = [];
-    const named = all
-      ? nodes
-      : nodes.filter((node) => node === this.#node || this.#peers.has(node.name) || this.#sharesGroup(node));
+    const named = all ? nodes : this.#neighbours();
     for (const node of named) {
       if (node.address === null) continue;
       hosts.push({
@@ -1408,12 +1406,18 @@ class NodePlanner {
     return hosts;
   }
 
-  /** Members of a small group (a cluster) name each other. */
-  #sharesGroup(other: Node): boolean {
-    return this.#node.components.some(({ name }) => {
+  /** The node itself, those it talks to, and, as members of a small group (a cluster) name each other, those. */
+  #neighbours(): readonly Node[] {
+    const found = new Set([this.#node]);
+    for (const name of this.#peers) {
+      const peer = this.#site.byName.get(name);
+      if (peer !== undefined) found.add(peer);
+    }
+    for (const { name } of this.#node.components) {
       const members = this.#site.groups.get(name) ?? [];
-      return members.length <= 9 && members.includes(other);
-    });
+      if (members.length <= 9) for (const member of members) found.add(member);
+    }
+    return [...found].sort((a, b) => a.index - b.index);
   }
 }
 

@@ -67,7 +67,7 @@ function itemReadsTheSame(item: string): boolean {
  */
 function itemsOf(text: string): { readonly rest: string; readonly items: readonly string[] } | null {
   // Only these begin a line that is not indented: keys, items, and the comment at the top.
-  if (/\n[^\na-z -]|^[^#\na-z-]|\n-[^ ]|[\r\u0085\u2028\u2029\ufeff]|\n[^ ].*[&*]/.test(text)) return null;
+  if (/\n[^\na-z -]|^[^#\na-z-]|\n-[^ ]|[\r\u0085\u2028\u2029\ufeff]|\n[^ \n].*[&*]/.test(text)) return null;
   const items: string[] = [];
   let rest = "";
   let at = 0;

@@ -186,14 +186,13 @@ export function isPlainName(file: string): boolean {
 
 /** What stands at a path itself, links not followed. */
 function kindOf(path: string): "none" | "file" | "folder" | "link" {
-  let stat: Stats;
+  let stat: Stats | undefined;
   try {
-    stat = lstatSync(path);
+    stat = lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT") return "none";
-    throw new TreeError(path, code ?? "error");
+    throw new TreeError(path, (error as NodeJS.ErrnoException).code ?? "error");
   }
+  if (stat === undefined) return "none";
   return stat.isSymbolicLink() ? "link" : stat.isDirectory() ? "folder" : "file";
 }
 
@@ -347,11 +346,18 @@ export class TreeWriter {
     const made: string[] = [];
     try {
       mkdirSync(stage, { recursive: true, mode: 0o700 });
+      let folder = "";
+      let isNew = false;
       for (const [staged, file] of journal.put) {
         const path = join(root, file);
-        const first = mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-        if (first !== undefined) made.push(first);
-        if (kindOf(path) !== "file") continue;
+        // The files of a node follow each other.
+        if (dirname(path) !== folder) {
+          folder = dirname(path);
+          const first = mkdirSync(folder, { recursive: true, mode: 0o700 });
+          isNew = first !== undefined;
+          if (first !== undefined) made.push(first);
+        }
+        if (isNew || kindOf(path) !== "file") continue;
         try {
           linkSync(path, join(stage, `old-${staged}`));
         } catch {
