@@ -198,6 +198,18 @@ class Packages(AptWorld):
         calls = [call.split()[0] for call in self.calls("")]
         self.assertLess(calls.index("debconf-set-selections"), len(calls) - calls[::-1].index("apt-get"))
 
+    def test_debconf_that_is_locked_is_tried_again(self):
+        def locked(argv, env, stdin):
+            if self.machine.clock < 30:
+                return 1, "debconf: DbDriver config: config.dat is locked by another process\n"
+            return self.machine.do_debconf_set_selections(argv, env, stdin)
+
+        self.machine.answers["debconf-set-selections"] = locked
+        answer = {"package": "p", "question": "p/q", "type": "string", "value": "v", "from": "c.yaml:1"}
+        self.sow_packages("chrony", debconf=[answer])
+        self.ready()
+        self.assertEqual(self.machine.sim["debconf"], "p p/q string v\n")
+
     def test_how_apt_is_called(self):
         seen = {}
 

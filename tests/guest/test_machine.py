@@ -347,7 +347,11 @@ class Hook(unittest.TestCase):
             return code, calls.read().splitlines()
 
     def test_does_nothing_when_ready(self):
-        self.assertEqual(self.hook(1, [0]), (0, ["node needed"]))
+        self.assertEqual(self.hook(10, [0]), (0, ["node needed"]))
+
+    def test_a_runner_that_crashes_is_not_taken_for_ready(self):
+        self.assertEqual(self.hook(1, [1])[0], 1)
+        self.assertEqual(self.hook(127, [127])[0], 127)
 
     def test_enables_starts_and_returns_the_verdict(self):
         code, calls = self.hook(0, [0])

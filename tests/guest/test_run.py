@@ -397,7 +397,7 @@ class Memory(World):
     def test_a_new_generation_runs_again(self):
         self.sow(program([step("r", "put", "x", stdin="1", repeat_safe=True)], OK))
         self.ready()
-        self.assertEqual(self.go("needed")[0], 1)
+        self.assertEqual(self.go("needed")[0], 10)
         self.sow(program([step("r", "put", "x", stdin="1", repeat_safe=True)], OK, generation=2))
         self.assertEqual(self.go("needed")[0], 0)
         self.assertEqual(self.go("status")[0], 1)
@@ -539,7 +539,7 @@ class Commands(World):
         self.assertEqual(code, 1)
         self.assertIn("1 of 2 checks failed: c (c.yaml:c)", out)
         self.assertEqual(self.calls("make"), [])
-        self.assertEqual(self.go("needed")[0], 1)
+        self.assertEqual(self.go("needed")[0], 10)
         code, out = self.go("status")
         self.assertEqual(code, 1)
         self.assertIn("was READY", out)
