@@ -26,25 +26,38 @@ export function libraryYaml(value: unknown): string {
   visit(document, {
     Scalar(key, node) {
       if (typeof node.value !== "string") return;
-      if (key !== "key" && node.value.includes("\n") && !node.value.startsWith(" "))
+      if (mustEscape.test(node.value)) node.type = Scalar.QUOTE_DOUBLE;
+      else if (key !== "key" && node.value.includes("\n") && !node.value.startsWith(" "))
         node.type = Scalar.BLOCK_LITERAL;
       else if (ambiguous(node.value)) node.type = Scalar.QUOTE_DOUBLE;
     },
   });
-  return document.toString({
+  const text = document.toString({
     lineWidth: 0,
     blockQuote: "literal",
     indentSeq: false,
     flowCollectionPadding: true,
   });
+  // These stand in double quotes only, where the library leaves them as they are.
+  return text.replace(
+    new RegExp(mustEscape, "g"),
+    (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
+
+/**
+ * What YAML 1.1 takes for a line break (next line, line and paragraph separator), for a byte order mark, or for
+ * nothing that may be in a text (delete and the second set of control characters).
+ */
+const mustEscape = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/;
 
 /** What the two versions, or their readers, disagree on beyond what the writer's schemas know. */
 function ambiguous(text: string): boolean {
   return (
     /^[-+.]?\d/.test(text) || // numbers of all bases, sexagesimals, dates, MAC addresses
     /^(y|n|yes|no|on|off|true|false|null|~|=|<<|)$/i.test(text) ||
-    /^[-+]?\.(inf|nan)$/i.test(text)
+    /^[-+]?\.(inf|nan)$/i.test(text) ||
+    text.includes("\t") // ends a plain scalar for PyYAML
   );
 }
 
@@ -114,6 +127,7 @@ function line(text: string): string | null {
 
 /** A block of text that begins with no blank and ends with one line break. */
 function literal(text: string, indent: string): string | null {
-  if (!/^[^\s]/.test(text) || !/[^\s]\n$/.test(text) || /[^\t\n -~\u00a0-\ud7ff]/.test(text)) return null;
+  if (!/^[^\s]/.test(text) || !/[^\s]\n$/.test(text) || /[^\t\n -~\u00a0-\u2027\u202a-\ud7ff]/.test(text))
+    return null;
   return `|\n${indent}${text.slice(0, -1).replace(/\n+/g, `$&${indent}`)}`;
 }
