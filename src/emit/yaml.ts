@@ -27,8 +27,9 @@ export function libraryYaml(value: unknown): string {
     Scalar(key, node) {
       if (typeof node.value !== "string") return;
       if (mustEscape.test(node.value)) node.type = Scalar.QUOTE_DOUBLE;
-      else if (key !== "key" && node.value.includes("\n") && !node.value.startsWith(" "))
-        node.type = Scalar.BLOCK_LITERAL;
+      // A block that begins with blanks or blank lines leaves its indentation to guess.
+      else if (node.value.includes("\n"))
+        node.type = key === "key" || /^\s/.test(node.value) ? Scalar.QUOTE_DOUBLE : Scalar.BLOCK_LITERAL;
       else if (ambiguous(node.value)) node.type = Scalar.QUOTE_DOUBLE;
     },
   });
