@@ -113,7 +113,12 @@ export function order(
         }
       }
       for (const need of needs.of(node, owner).values()) {
-        if (!need.wait || need.instance === null || need.instance.provider === component) continue;
+        if (
+          !need.wait ||
+          need.instance === null ||
+          (need.instance.provider === component && need.instance.members.includes(node))
+        )
+          continue;
         const made = instances.get(need.instance);
         if (made !== undefined) own.before.after.push({ vertex: made, why: need.from });
         // Without steps nothing is done on the first member only: what is asked may be any member.

@@ -1178,7 +1178,8 @@ class NodePlanner {
       const { instance } = need;
       if (instance === null) continue;
       for (const member of instance.members) if (member !== this.#node) this.#peers.add(member.name);
-      if (!need.wait || instance.provider === owner.component) continue;
+      if (!need.wait || (instance.provider === owner.component && instance.members.includes(this.#node)))
+        continue;
       const { resource, provider } = instance;
       const hasSteps = (resource.steps ?? []).length > 0;
       const others = instance.members.filter((member) => member !== this.#node);
