@@ -55,7 +55,7 @@ class Packages(AptWorld):
                 self.ready()
                 retries = [event["message"] for event in self.events("step-retry")]
                 self.assertTrue(any(text.startswith("waits for %s, held by" % path) for text in retries), retries)
-                self.assertTrue(any("the lock is free after 12" in text for text in retries), retries)
+                self.assertTrue(any("the locks are free after 12" in text for text in retries), retries)
                 self.assertGreaterEqual(self.machine.clock, 120)
                 self.assertEqual(len(self.calls(" install " + name)), 1, "apt did not have to find out itself")
 
@@ -65,6 +65,14 @@ class Packages(AptWorld):
         self.ready()
         if os.path.exists("/proc/locks"):
             self.assertRegex(self.events("step-retry")[0]["message"], r"held by \S+ \(pid \d+\)")
+
+    def test_says_when_it_waits_for_another_lock(self):
+        for number, path in enumerate(node.LOCKS):
+            self.machine.at(10 * (number + 1), self.hold(path))
+        self.sow_packages("chrony")
+        self.ready()
+        said = [event["message"].split(",")[0] for event in self.events("step-retry")]
+        self.assertEqual(said, ["waits for " + path for path in node.LOCKS] + ["the locks are free after 40 s"])
 
     def test_a_lock_that_is_never_freed_fails_by_name(self):
         self.hold(node.LOCKS[2])
