@@ -1,12 +1,13 @@
 /** What other programs may use. */
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { loadReaders } from "./commands/compile.ts";
+import { loadReaders, makeLibrary } from "./commands/compile.ts";
 import { Problems } from "./core/problem.ts";
 import { formatProblems } from "./core/report.ts";
 import { packRunner } from "./emit/cloud-config.ts";
 import { type CompiledLibrary, readLibrary, readText } from "./load/library.ts";
 
+import { checkReferences } from "./resolve/references.ts";
 import { digest } from "./write/tree.ts";
 
 export { compile } from "./commands/compile.ts";
@@ -30,6 +31,22 @@ export async function compileLibrary(
   const text = readText(join(root, shown), shown, problems);
   const example = text === null ? null : loadYaml(shown, text, problems);
   if (example !== null) validate("site", example, problems);
+  const library = makeLibrary(
+    entries.map((entry) => ({ ...entry, trusted: true })),
+    new Set(),
+    null,
+    root,
+    root,
+    problems,
+    null,
+  );
+  if (!problems.failed && example !== null)
+    checkReferences(
+      library,
+      example,
+      { problems, source: (file) => readText(join(root, file), file, new Problems()) },
+      true,
+    );
   const report = formatProblems(problems.list, (file) => readText(join(root, file), file, new Problems()));
   return {
     library: {

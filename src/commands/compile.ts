@@ -15,6 +15,7 @@ import {
 import { type Loaded, positionOf } from "../load/marks.ts";
 import { planSite, type SitePlan } from "../plan/plan.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
+import { checkReferences } from "../resolve/references.ts";
 import { resolveSite } from "../resolve/site.ts";
 import type { Rendering } from "../resolve/template.ts";
 import type { ComponentDoc, Doc, ProfileDoc, SiteDoc, TargetDoc } from "../validate/documents.ts";
@@ -159,6 +160,12 @@ export async function compile(choice: Choice): Promise<Compiled> {
   };
   if (loadedSite === null) return nothing;
   if (!trusted && readers !== null && !readers.validate("site", loadedSite, problems)) return nothing;
+  checkReferences(
+    library,
+    loadedSite,
+    rendering,
+    readers !== null && entries.some(({ trusted }) => !trusted),
+  );
   const siteDoc: Doc<SiteDoc> = { doc: loadedSite.value as unknown as SiteDoc, loaded: loadedSite };
   const site = resolveSite(siteDoc, library, rendering, choice.target ?? undefined);
   if (site === null) return nothing;
@@ -208,7 +215,7 @@ function readGuest(packageRoot: string, builtin: CompiledLibrary | null): Guest 
 /**
  * The library from its entries; later ones (the workspace's) replace earlier ones of the same kind and name.
  */
-function makeLibrary(
+export function makeLibrary(
   entries: readonly LibraryEntry[],
   broken: Set<string>,
   builtin: CompiledLibrary | null,

@@ -43,6 +43,7 @@ export const problemCodes = {
   "unknown-param": "The resource has no such parameter.",
   "unknown-name": "A template or a condition names something that is not in its scope.",
   "unknown-network": "The site has no such network.",
+  "unused-definition": "Something is declared that nothing uses.",
   "unused-option": "An option is set for a component that no node here runs.",
   "missing-option": "An option without a default is not set.",
   "missing-param": "A parameter without a default is not given.",
@@ -81,8 +82,10 @@ export type ProblemCode = keyof typeof problemCodes;
 const onceAPlace: ReadonlySet<ProblemCode> = new Set([
   "unknown-name",
   "unknown-component",
+  "unknown-option",
   "unknown-resource",
   "unknown-param",
+  "unowned-file",
   "template-syntax",
   "file-unreadable",
 ] as const);

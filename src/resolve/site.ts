@@ -441,7 +441,8 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
-function wrongOption(
+/** What is wrong with an option's value, if anything. */
+export function wrongOption(
   value: Value,
   doc: OptionDoc,
 ): { code: "wrong-type" | "wrong-value"; message: string; hint?: string } | null {

@@ -27,6 +27,11 @@ export class Unavailable {
   }
 }
 
+/** A value whose shape only a site tells: anything may be named in it. For checks without a site. */
+export class Anything {
+  readonly anything = true;
+}
+
 /** What a template may name. Values may be getters, so that only what is named is computed. */
 export type Scope = { readonly [name: string]: Value | Unavailable | undefined };
 
@@ -248,6 +253,39 @@ function reportSyntax(template: string, message: string, place: Place, rendering
   });
 }
 
+/**
+ * Checks every name of a template, also in sections that do not hold. A list in the scope stands for its only item.
+ */
+export function checkTemplate(template: string, scope: Scope, place: Place, rendering: Rendering): void {
+  if (!template.includes("{{")) return;
+  const tokens = parse(template);
+  if (!Array.isArray(tokens)) {
+    reportSyntax(template, tokens.message, place, rendering);
+    return;
+  }
+  const walk = (list: readonly Token[], stack: readonly Scope[]): void => {
+    for (const [type, name, start, end, children] of list) {
+      if (type === "text" || type === "!") continue;
+      let inner = stack;
+      if (type !== "#" || !encoderNames.has(name)) {
+        const found = type === ">" || type === "=" ? null : lookup(name, stack, rendering);
+        if (found === null || (!found.ok && found.problem === null)) continue;
+        if (!found.ok) {
+          rendering.problems.add({
+            ...(found.problem as Problem),
+            at: locate(place, template, start, end, rendering),
+          });
+          continue;
+        }
+        const value: Value | undefined = Array.isArray(found.value) ? (found.value[0] as Value) : found.value;
+        if (type === "#" && value !== undefined) inner = [asScope(value), ...stack];
+      }
+      if (children !== undefined) walk(children, inner);
+    }
+  };
+  walk(tokens, [scope]);
+}
+
 const itself = "\u0000itself";
 
 function asScope(item: Value): Scope {
@@ -277,15 +315,17 @@ export function lookup(name: string, stack: readonly Scope[], rendering: Pick<Re
   }
   const steps = name.split(".");
   const first = steps[0] ?? "";
-  const holder = stack.find((frame) => Object.hasOwn(frame, first));
+  const holder = stack.find((frame) => frame instanceof Anything || Object.hasOwn(frame, first));
   if (holder === undefined) {
     return { ok: false, problem: unknown(name, first, [...new Set(stack.flatMap(Object.keys))]) };
   }
   rendering.used?.(steps.slice(0, 2).join("."));
+  if (holder instanceof Anything) return { ok: true, value: holder as unknown as Value };
   let value = holder[first] as Value | Unavailable | undefined;
   let taken = first;
   for (const step of steps.slice(1)) {
     if (value instanceof Unavailable) break;
+    if ((value as unknown) instanceof Anything) return { ok: true, value: value as Value };
     const map = value;
     if (
       map === null ||
