@@ -281,16 +281,10 @@ function renderText(result: RenderResult, cwd: string): string {
     lines.push(
       "",
       `Boot ${first.node} without root, on a copy of the target's cloud image (${first.target}):`,
-      `  ${qemuCommand(first, folder)}`,
+      `  cd ${folder} && ${first.qemu.join(" ")}`,
     );
   }
   return `${lines.join("\n")}\n`;
-}
-
-/** A qemu command line that boots a node from its seed with user networking. */
-function qemuCommand(node: RenderResult["nodes"][number], folder: string): string {
-  const nic = `user,model=virtio-net-pci${node.mac === null ? "" : `,mac=${node.mac}`}`;
-  return `qemu-system-x86_64 -accel kvm -accel tcg -m ${node.memory} -smp 2 -nographic -snapshot -drive file=${node.target}.qcow2,if=virtio -drive file=${folder}/${node.node}/seed.iso,if=virtio,format=raw,readonly=on -nic ${nic}`;
 }
 
 /** Prints the outcome of a command and gives its exit code. */

@@ -5,6 +5,7 @@ import { type MessagePort, Worker } from "node:worker_threads";
 import type { Problem, Problems } from "../core/problem.ts";
 import type { Vault } from "../emit/cloud-config.ts";
 import { emitNode } from "../emit/node.ts";
+import { qemuArguments } from "../emit/qemu.ts";
 import { findSite } from "../load/library.ts";
 import type { NodePlan } from "../plan/model.ts";
 import type { SitePlan } from "../plan/plan.ts";
@@ -36,8 +37,8 @@ export interface NodeResult {
   readonly checks: number;
   readonly isoSize: number;
   readonly isoDigest: string;
-  readonly memory: string;
-  readonly mac: string | null;
+  /** The qemu command line that boots it from below the site's output folder. */
+  readonly qemu: readonly string[];
   readonly changes: { readonly [change in Change]: number };
 }
 
@@ -126,8 +127,7 @@ function renderNodes(
       isoSize: size,
       isoDigest:
         iso === undefined ? "" : (writer?.entries.get(`${plan.node}/seed.iso`)?.sha256 ?? digest(iso.bytes)),
-      memory: plan.size.memory,
-      mac: plan.interfaces.find((nic) => nic.network === "management")?.mac ?? null,
+      qemu: qemuArguments(plan, `${plan.node}/seed.iso`, `${plan.target.name}.qcow2`),
       changes,
     });
   };

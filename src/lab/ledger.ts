@@ -196,6 +196,14 @@ export async function destroyLab(cache: string, id: string): Promise<void> {
   putForwardingBack(cache);
 }
 
+/** The ids of the labs that this process has made and not destroyed: those to take down when it is broken off. */
+export function ownLabs(cache: string): string[] {
+  return labs(cache).filter((id) => {
+    const owner = readState(cache, id)?.owner;
+    return owner?.pid === process.pid && alive(owner);
+  });
+}
+
 /**
  * Destroys the labs whose process is gone without having destroyed them.
  * @returns their ids
