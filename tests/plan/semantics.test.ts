@@ -58,7 +58,7 @@ suite("order and waits", (test) => {
     );
     assert.equal(
       story(node(plans, "work")).filter((one) => one.startsWith("wait")),
-      ["wait bus.account[app] on con", "wait api.endpoint[here] on con"],
+      ["wait clock.time on con", "wait bus.account[app] on con", "wait api.endpoint[here] on con"],
     );
   });
 
@@ -469,10 +469,11 @@ suite("files, restarts, names, checks", (test) => {
     assert.ok(node(one.plans, "all").packages.some(({ name }) => name === "app-agent-u"));
   });
 
-  test("a need for one's own component is found elsewhere, and not waited for", async () => {
+  test("a component may need its own kind: who provides waits for nobody, the others wait for it", async () => {
     const { plans } = await planned("two");
     assert.is(whole(fileOf(node(plans, "work"), "/etc/clock/sources")), "server con\n");
-    assert.not.ok(story(node(plans, "work")).some((one) => one.includes("clock.time")));
+    before(story(node(plans, "work")), "wait clock.time on con", "unit clock.service");
+    assert.not.ok(story(node(plans, "con")).some((one) => one.startsWith("wait")));
   });
 
   test("an optional need that nobody provides is not found", async () => {

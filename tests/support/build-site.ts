@@ -197,6 +197,18 @@ export function exampleTargets(): readonly string[] {
     .sort();
 }
 
+/** Where a text differs from its golden, as advice; null where it does not. */
+export function differenceFromGolden(path: string, text: string): string | null {
+  const before = readGolden(path);
+  if (before === text) return null;
+  const advice = "run npm run bless and review the diff";
+  if (before === null) return `tests/golden/${path} does not exist: ${advice}`;
+  const lines = text.split("\n");
+  const old = before.split("\n");
+  const at = lines.findIndex((line, index) => line !== old[index]);
+  return `tests/golden/${path}:${at + 1} has ${JSON.stringify(old[at])}, now it is ${JSON.stringify(lines[at])}: ${advice}`;
+}
+
 export function readGolden(path: string): string | null {
   try {
     return readFileSync(join(golden, path), "utf8");

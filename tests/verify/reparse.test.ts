@@ -1,6 +1,9 @@
 import { CORE_SCHEMA, load, YAML11_SCHEMA } from "js-yaml";
 import * as assert from "uvu/assert";
-import { readsTheSame } from "../../src/verify/reparse.ts";
+import { writeIso } from "../../src/emit/iso.ts";
+import { type Artifact, artifact, Lines } from "../../src/emit/lines.ts";
+import { readsTheSame, verifyNode } from "../../src/verify/reparse.ts";
+import { rendered } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
 
 const long = "0123456789 filler\n    ".repeat(40).trimEnd();
@@ -46,4 +49,43 @@ suite("verify/reparse", (test) => {
       assert.throws(() => readsTheSame(text));
     });
   }
+});
+
+/** A node's seed in which nothing is wrong. */
+function seed(userData: string): Artifact[] {
+  const files = [
+    ["user-data", userData],
+    ["meta-data", "instance-id: a\n"],
+    ["network-config", "version: 2\n"],
+    ["vendor-data", "#cloud-config\n{}\n"],
+  ].map(([name = "", text = ""]) => artifact(name, new Lines().add(text, { file: "f", line: 1, column: 1 })));
+  return [...files, { name: "seed.iso", bytes: writeIso("cidata", files), origins: [] }];
+}
+
+suite("verify/node", (test) => {
+  test("finds nothing wrong with a seed in which nothing is", () => {
+    assert.equal(verifyNode(seed("#cloud-config\nhostname: a\n")), []);
+  });
+
+  test("wants cloud-init's header", () => {
+    assert.equal(verifyNode(seed("hostname: a\n")), ["user-data does not begin with #cloud-config"]);
+  });
+
+  test("refuses what reads differently by version, and what is no YAML", () => {
+    assert.match(verifyNode(seed("#cloud-config\na: yes\n"))[0] ?? "", /reads differently/);
+    assert.match(verifyNode(seed('#cloud-config\na: "b\n'))[0] ?? "", /cannot be read back/);
+  });
+
+  test("refuses an image that holds something else than the files", () => {
+    const good = seed("#cloud-config\nhostname: a\n");
+    const other = seed("#cloud-config\nhostname: b\n");
+    const wrong = verifyNode([...good.slice(0, -1), ...other.slice(-1)]);
+    assert.ok(wrong.length > 0);
+    for (const one of wrong) assert.match(one, /^seed\.iso: .*user-data/);
+  });
+
+  test("finds nothing wrong with the fixtures", async () => {
+    const { nodes } = await rendered("two");
+    for (const artifacts of nodes.values()) assert.equal(verifyNode(artifacts), []);
+  });
 });
