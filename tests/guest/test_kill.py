@@ -120,6 +120,8 @@ class Kill(World):
         return {**seen, "units": units, "files": self.snapshot(times=False)}
 
     def every_point(self, stride=1, between=lambda: None, **more):
+        self.go()  # in this process, so that every fork below finds its regular expressions compiled
+        self.reset()
         self.assertEqual(self.fork(), 0)
         wanted = self.outcome()
         self.assertEqual(wanted["objects"], {"db": 1, "put user": 1})
