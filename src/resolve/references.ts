@@ -418,6 +418,8 @@ class References {
       const at = [...path, key];
       if (key === "help" || key === "summary") continue;
       if (key === "when") this.#when(item as Tree, loaded, at, scope, component);
+      else if (key.startsWith("$") && key !== "$use" && path.includes("set"))
+        this.#report("unknown-key", loaded, at, `unknown key "${key}"`, suggest(key, ["$use"]), "key");
       else if (key === "$use") this.#spread(item, loaded, at, scope);
       else if (key === "drop_in") this.#sections(item as Tree, loaded, at);
       else if (
