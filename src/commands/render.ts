@@ -390,10 +390,7 @@ class RenderWorker {
 
   constructor({ packageRoot, cwd, site, target, profiles, nodes, workerUrl }: RenderOptions) {
     const choice: Choice = { packageRoot, cwd, site, target, profiles, nodes };
-    this.#worker = new Worker(workerUrl as URL, {
-      workerData: { seedsmithRender: choice },
-      execArgv: process.execArgv,
-    });
+    this.#worker = new Worker(workerUrl as URL, { workerData: { seedsmithRender: choice } });
     this.#ended = new Promise((_, failed) => {
       this.#worker.on("error", failed);
       this.#worker.on("exit", (code) => failed(new Error(`the render worker ended with ${code}`)));
