@@ -16,6 +16,7 @@ import { type Loaded, positionOf } from "../load/marks.ts";
 import { planSite, type SitePlan } from "../plan/plan.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { checkReferences } from "../resolve/references.ts";
+import { scopeNames } from "../resolve/scope.ts";
 import { resolveSite } from "../resolve/site.ts";
 import type { Rendering } from "../resolve/template.ts";
 import type { ComponentDoc, Doc, ProfileDoc, SiteDoc, TargetDoc } from "../validate/documents.ts";
@@ -239,6 +240,16 @@ export function makeLibrary(
         at: positionOf(loaded, [kind]),
         message: `the ${kind} calls itself "${String(value[kind])}", and its ${kind === "component" ? "folder" : "file"} is named "${name}"`,
         hint: "give both the same name",
+      });
+      broken.add(`${kind} ${name}`);
+      continue;
+    }
+    if (kind === "component" && scopeNames.has(name)) {
+      problems.add({
+        code: "bad-name",
+        at: positionOf(loaded, [kind]),
+        message: `a component cannot be named "${name}": templates have something else of that name`,
+        hint: "choose another name",
       });
       broken.add(`${kind} ${name}`);
       continue;

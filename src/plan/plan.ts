@@ -170,6 +170,7 @@ class NodePlanner {
   readonly #scripts = new Map<string, Script>();
   readonly #ids = new Map<string, number>();
   readonly #peers = new Set<string>();
+  readonly #unitClaims = new Map<string, Claim<null>>();
   #used: ((name: string) => void) | null = null;
   /** Whether the text that #plain gave last lacks something: what is wrong with it then needs no second report. */
   #doubtful = false;
@@ -972,7 +973,7 @@ class NodePlanner {
         .replace(/[^a-z0-9]+/g, "-")
         .replace(/^-|-$/g, "")
         .slice(0, 48) || "step";
-    const base = `${owner}/${slug}`;
+    const base = `${blockId(owner)}/${slug}`;
     // A second one of a name is numbered, past names that end in that number themselves.
     let count = (this.#ids.get(base) ?? 0) + 1;
     while (count > 1 && this.#ids.has(`${base}-${count}`)) count += 1;
@@ -1156,6 +1157,14 @@ class NodePlanner {
     const first = owner.component === null ? this.#node : this.#site.groups.get(owner.component.name)?.[0];
     return [...this.#items<StepDoc>(owner, noun)].map(({ item, path, scope }) => {
       const step = this.#step(item, scope, owner, path);
+      if (item.at === "first" && owner.component === null) {
+        this.#rendering.problems.add({
+          code: "wrong-value",
+          at: positionOf(owner.loaded, [...path, "at"]),
+          message: `at: first has no meaning in ${owner.title}: only a component runs on a group of nodes`,
+          hint: "put the step into the one node that shall run it, or into a component",
+        });
+      }
       if (item.at !== "first" || first === this.#node || step.unless === null) return step;
       if (first !== undefined) this.#peers.add(first.name);
       return {
@@ -1273,7 +1282,7 @@ class NodePlanner {
       else {
         const times = blocks.filter((block) => block.title === vertex.owner.title).length;
         blocks.push({
-          id: times === 0 ? vertex.owner.title : `${vertex.owner.title}-${times + 1}`,
+          id: `${blockId(vertex.owner.title)}${times === 0 ? "" : `-${times + 1}`}`,
           title: vertex.owner.title,
           actions,
         });
@@ -1305,20 +1314,17 @@ class NodePlanner {
               hint: "write it with its suffix, such as ssh.service",
             });
           }
-          const key = `unit ${unit}`;
-          if (seen.has(key)) continue;
-          seen.add(key);
-          actions.push({
-            kind: "unit",
-            id: this.#id(owner.title, unit),
-            unit,
-            validate:
-              item.validate === undefined
-                ? null
-                : this.#probe(item.validate, scope, owner, [...path, "validate"]),
-            within: seconds(item.within ?? defaultWithin.unit) ?? 300,
-            from,
-          });
+          const validate =
+            item.validate === undefined
+              ? null
+              : this.#probe(item.validate, scope, owner, [...path, "validate"]);
+          const within = seconds(item.within ?? defaultWithin.unit) ?? 300;
+          const claim = { item: null, from, key: asKey({ validate, within } as unknown as Value) };
+          const known = this.#unitClaims.has(unit);
+          this.#claim(this.#unitClaims, unit, `the unit ${unit}`, claim);
+          // Equal claims merge: the unit is started where the first of them stands.
+          if (known) continue;
+          actions.push({ kind: "unit", id: this.#id(owner.title, unit), unit, validate, within, from });
         }
         for (const { item, path, scope } of this.#items<NamedProbeDoc>(owner, "ready"))
           actions.push(this.#probeAction("ready", item, scope, owner, path));
@@ -1440,6 +1446,11 @@ function requiresDeep(component: Component, name: string, library: Library): boo
     }
   }
   return names.has(name);
+}
+
+/** An id from an owner's title (`profile base`): without blanks, as consoles and logs are split at them. */
+function blockId(title: string): string {
+  return title.replaceAll(" ", ":");
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

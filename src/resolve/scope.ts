@@ -8,6 +8,12 @@ import { formatAddress, netmask } from "./address.ts";
 import type { Component, Library, Node, Site } from "./model.ts";
 import { type Scope, Unavailable } from "./template.ts";
 
+/** What stands beside the components in a scope: no component may be named like this. */
+export const scopeNames: ReadonlySet<string> = new Set([
+  ...["node", "site", "target", "options", "names", "group", "needs", "secrets", "instances"],
+  ...["params", "gives", "host", "address", "members", "many"],
+]);
+
 type Draft = Omit<Node, "components" | "options" | "layers">;
 
 /** A lazily computed property. */

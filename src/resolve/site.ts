@@ -187,7 +187,11 @@ export function resolveSite(
     let components = cacheKey === null ? undefined : closures.get(cacheKey);
     if (components === undefined) {
       components = closure(draft, chain, options, library, rendering);
-      if (cacheKey !== null) closures.set(cacheKey, components);
+      // A requirement with a when may ask for anything of the node.
+      const conditional = components.some(({ doc: one }) =>
+        (one.requires ?? []).some((item) => typeof item !== "string" && item.when !== undefined),
+      );
+      if (cacheKey !== null && !conditional) closures.set(cacheKey, components);
     }
     const resolved = new Map<string, { readonly [option: string]: Value }>();
     for (const component of components) resolved.set(component.name, options.resolve(component, resolved));
@@ -520,7 +524,14 @@ function closure(
     }
     if (found.includes(component)) return;
     open.push(name);
-    for (const [index, item] of (component.doc.requires ?? []).entries()) {
+    // Those with a when come last: what it names may depend on the options of the others.
+    const requires = [...(component.doc.requires ?? []).entries()];
+    const conditional = ([, item]: (typeof requires)[number]): boolean =>
+      typeof item !== "string" && item.when !== undefined;
+    for (const [index, item] of [
+      ...requires.filter((one) => !conditional(one)),
+      ...requires.filter(conditional),
+    ]) {
       const path: Path = ["requires", index];
       if (typeof item === "string") visit(item, positionOf(component.loaded, path));
       else if (
