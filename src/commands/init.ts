@@ -1,7 +1,8 @@
 /** `seedsmith init DIR`: a commented site to start from. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { basename, join, relative, resolve } from "node:path";
+import { isHostName } from "../resolve/address.ts";
 
 /** Reads the person's own public keys. */
 function ownKeys(home: string): string[] {
@@ -43,7 +44,10 @@ export function init(
       writeFileSync(path, text, { flag: "wx" });
       made.push(name);
     };
-    write("site.yaml", withAccess(example, keys));
+    // The folder's name is the site's, so that two sites do not share an output folder.
+    const name = basename(root);
+    const named = isHostName(name) ? example.replace(/^site: .*$/m, () => `site: ${name}`) : example;
+    write("site.yaml", withAccess(named, keys));
     write(
       "profiles/README.md",
       "# Your profiles\n\nA file `NAME.yaml` here adds the profile NAME, or replaces the built-in one. Start with:\n\n```yaml\nprofile: NAME\nextends: base\npackages: [htop]\n```\n",

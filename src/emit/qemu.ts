@@ -28,7 +28,11 @@ function userNetwork(nic: Interface): string[] {
   };
   const dns = server ?? next();
   const host = gateway === null || gateway === dns ? next() : gateway;
-  return [`net=${formatAddress(cidr.network)}/${nic.prefix}`, `host=${formatAddress(host)}`, `dns=${formatAddress(dns)}`];
+  return [
+    `net=${formatAddress(cidr.network)}/${nic.prefix}`,
+    `host=${formatAddress(host)}`,
+    `dns=${formatAddress(dns)}`,
+  ];
 }
 
 /**
