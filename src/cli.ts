@@ -121,11 +121,17 @@ Exit codes: 0 fine, 1 problems in the input, 2 wrong usage, 3 a host tool is mis
 
 class Usage extends Error {}
 
+function unknownCommand(name: string): Usage {
+  const hint = suggest(name, Object.keys(commands));
+  return new Usage(`there is no command "${name}"${hint === undefined ? "" : `: ${hint}`}`);
+}
+
 async function main(argv: readonly string[]): Promise<number> {
   const [first, ...rest] = argv;
   if (first === undefined || first === "help" || first === "--help" || first === "-h") {
     const topic = first === "help" ? rest[0] : undefined;
-    process.stdout.write(help(topic));
+    if (topic !== undefined && !Object.hasOwn(commands, topic)) throw unknownCommand(topic);
+    (first === undefined ? process.stderr : process.stdout).write(help(topic));
     return first === undefined ? exit.usage : exit.fine;
   }
   if (first === "--version" || first === "-V") {
@@ -136,10 +142,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return exit.fine;
   }
   const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
-  if (command === undefined) {
-    const hint = suggest(first, Object.keys(commands));
-    throw new Usage(`there is no command "${first}"${hint === undefined ? "" : `: ${hint}`}`);
-  }
+  if (command === undefined) throw unknownCommand(first);
   const { values, positionals } = parse(first, command, rest);
   if (values.help === true) {
     process.stdout.write(help(first));
@@ -205,6 +208,9 @@ function parse(name: string, command: NonNullable<(typeof commands)[string]>, ar
       );
       throw new Usage(`there is no option "${unknown}" for ${name}${hint === undefined ? "" : `: ${hint}`}`);
     }
+    const [, option, taking] = /^Option '(?:-\w, )?(--[\w-]+)( <value>)?'/.exec(message) ?? [];
+    if (option !== undefined)
+      throw new Usage(taking === undefined ? `${option} takes no value` : `${option} wants a value`);
     throw new Usage(message);
   }
   for (const option of Object.keys(parsed.values) as OptionName[]) {
@@ -317,7 +323,9 @@ function conclude(
     return code;
   }
   process.stdout.write(`site: ${compiled.siteTitle}\n`);
-  if (problems.length > 0) process.stderr.write(formatProblems(problems, compiled.source));
+  // What fails goes to the error output; notices of a run that is fine belong to its report.
+  if (problems.length > 0)
+    (failed ? process.stderr : process.stdout).write(formatProblems(problems, compiled.source));
   if (failed) {
     const count = problems.filter((problem) => strict || problem.notice !== true).length;
     process.stderr.write(`\n${count} ${count === 1 ? "problem" : "problems"}; nothing was written\n`);

@@ -18,7 +18,7 @@ suite("large sites", (test) => {
       });
       const site = base
         .replace("10.0.0.0/24", "10.0.0.0/16")
-        .replace(/nodes:[^]*/, `nodes:\n${nodes.join("")}`);
+        .replace(/nodes:[\s\S]*/, `nodes:\n${nodes.join("")}`);
       writeFileSync(join(cwd, "site.yaml"), site);
       const choice = { packageRoot, cwd, site: null, target: null, profiles: [], nodes: [] };
       const { problems, plan, site: resolved } = await compile(choice);
