@@ -539,6 +539,7 @@ class Commands(World):
         self.assertEqual(code, 1)
         self.assertIn("1 of 2 checks failed: c (c.yaml:c)", out)
         self.assertEqual(self.calls("make"), [])
+        self.assertIn("not within 2 s", self.go("check", "--within", "2")[1])
         self.assertEqual(self.go("needed")[0], 10)
         code, out = self.go("status")
         self.assertEqual(code, 1)
