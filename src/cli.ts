@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 /** Arguments to command to exit code. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import type { Choice, Compiled } from "./commands/compile.ts";
 import { type RenderResult, render, renderInWorker } from "./commands/render.ts";
+import type { Position } from "./core/position.ts";
 import type { Problem } from "./core/problem.ts";
 import { formatProblems, problemsAsJson } from "./core/report.ts";
 import { suggest } from "./core/suggest.ts";
@@ -242,7 +243,8 @@ async function runRender(choice: Choice, out: string, format: string, strict: bo
   const result = await render({
     ...choice,
     out,
-    workerUrl: new URL(import.meta.url),
+    // From sources a worker has nobody to read TypeScript for it.
+    workerUrl: import.meta.url.endsWith(".ts") ? null : new URL(import.meta.url),
     ...(live
       ? {
           progress: (done: number, total: number) => void process.stderr.write(`\r${done} of ${total} nodes`),
@@ -293,15 +295,44 @@ function renderText(result: RenderResult, cwd: string): string {
   return `${lines.join("\n")}\n`;
 }
 
+/**
+ * Places as a person (or an editor) at this folder finds them: files of the workspace are named from its own folder,
+ * so that output does not depend on where a command is run.
+ */
+function fromHere(
+  { workspace }: Compiled,
+  problems: readonly Problem[],
+): { problems: readonly Problem[]; own: (file: string) => string } {
+  const back = new Map<string, string>();
+  const place = <T extends Position>(at: T): T => {
+    const path = join(workspace, at.file);
+    if (!existsSync(path)) return at;
+    const file = relative(process.cwd(), path).split("\\").join("/");
+    back.set(file, at.file);
+    return { ...at, file };
+  };
+  return {
+    problems: problems.map((problem) => ({
+      ...problem,
+      at: problem.at === null ? null : place(problem.at),
+      ...(problem.also === undefined
+        ? {}
+        : { also: problem.also.map(({ at, label }) => ({ at: place(at), label })) }),
+    })),
+    own: (file) => back.get(file) ?? file,
+  };
+}
+
 /** Prints the outcome of a command and gives its exit code. */
 function conclude(
   compiled: Compiled,
-  problems: readonly Problem[],
+  found: readonly Problem[],
   format: string,
   strict: boolean,
   data: object,
   text: string,
 ): number {
+  const { problems, own } = fromHere(compiled, found);
   const failed = problems.some((problem) => strict || problem.notice !== true);
   const tool =
     failed &&
@@ -325,7 +356,9 @@ function conclude(
   process.stdout.write(`site: ${compiled.siteTitle}\n`);
   // What fails goes to the error output; notices of a run that is fine belong to its report.
   if (problems.length > 0)
-    (failed ? process.stderr : process.stdout).write(formatProblems(problems, compiled.source));
+    (failed ? process.stderr : process.stdout).write(
+      formatProblems(problems, (file) => compiled.source(own(file))),
+    );
   if (failed) {
     const count = problems.filter((problem) => strict || problem.notice !== true).length;
     process.stderr.write(`\n${count} ${count === 1 ? "problem" : "problems"}; nothing was written\n`);

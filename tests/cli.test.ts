@@ -165,6 +165,8 @@ suite("command line", (test) => {
 `,
     );
     assert.equal(readdirSync(join(cwd, "empty")), ["bad.yaml"]);
+    const elsewhere = await run(["check", "--site", "empty/bad.yaml"], ".");
+    assert.match(elsewhere.err, "\n --> empty/bad.yaml:8:19\n8 |   one: {");
     const example = await run(["check"], "empty");
     assert.equal([example.code, example.err], [0, ""]);
     assert.match(example.out, /^site: the built-in example\n/);

@@ -85,6 +85,8 @@ export interface OpenTree {
 export function openTree(root: string): OpenTree {
   const made = guarded(root, () => mkdirSync(root, { recursive: true, mode: 0o700 }));
   const close = (): void => {
+    // After a failure nothing staged stays; where there is a journal, the next run needs it.
+    if (!existsSync(join(root, journalName))) rmSync(join(root, stageName), { recursive: true, force: true });
     rmSync(join(root, lockName), { force: true });
     if (made === undefined) return;
     for (let folder = root; folder.length >= made.length; folder = dirname(folder)) {
