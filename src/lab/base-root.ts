@@ -76,7 +76,7 @@ const packages: readonly string[] = [
  * what netplan makes of it stays as on metal.
  */
 const matchCurrentAddress = `[Service]
-ExecStartPre=-+/bin/sh -c "exec sed -i 's/^PermanentMACAddress=\\\\(.*\\\\)/MACAddress=\\\\1\\\\nKind=veth/' /run/systemd/network/*.network"
+ExecStartPre=-+/bin/sh -c "find /run/systemd/network -name '*.network' -exec sed -i 's/^PermanentMACAddress=/Kind=veth\\\\nMACAddress=/' {} + 2>/dev/null"
 `;
 
 interface Recipe {

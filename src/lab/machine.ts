@@ -265,7 +265,7 @@ export class Machine {
     await router.plug(this.#namespace, prefix, this.#options.ports);
   }
 
-  /** nspawn's child that is process 1 in the machine. */
+  /** nspawn's child that is process 1 in the machine, as soon as its init has taken over from nspawn's own code. */
   async #findLeader(): Promise<ProcessName | null> {
     const found = await run(["ip", "netns", "pids", this.#namespace]);
     for (const pid of found.stdout.split("\n").filter(Boolean).map(Number)) {
@@ -276,9 +276,11 @@ export class Machine {
       } catch {
         continue;
       }
-      const parent = /^PPid:\t(\d+)/m.exec(status)?.[1];
-      const inside = /^NSpid:\t.*\t(\d+)$/m.exec(status)?.[1];
-      if (Number(parent) === this.#nspawn?.pid && inside === "1") this.#leader = named;
+      const field = (pattern: RegExp) => pattern.exec(status)?.[1];
+      const started = field(/^Name:\t(.*)/m) !== "systemd-nspawn" && !field(/^Name:\t(.*)/m)?.startsWith("(");
+      const ours =
+        Number(field(/^PPid:\t(\d+)/m)) === this.#nspawn?.pid && field(/^NSpid:\t.*\t(\d+)$/m) === "1";
+      if (ours && started) this.#leader = named;
     }
     return this.#leader;
   }
@@ -412,7 +414,7 @@ export class Machine {
     return text
       .split("\n")
       .map((line) => line.trimEnd())
-      .filter((line) => line !== "" && !/^\S+ login:$/.test(line))
+      .filter((line) => line !== "" && !/^\S+ login:$| pts\/\d+$/.test(line))
       .slice(-lines);
   }
 
