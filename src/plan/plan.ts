@@ -940,7 +940,16 @@ class NodePlanner {
           lines.push(positionOf(owner.loaded, [...path, "drop_in", section], "key"));
           for (const [key, value] of Object.entries(values)) {
             for (const one of [value].flat() as Scalar[]) {
-              out.push(`${key}=${this.#plain(one, scope, owner, [...path, "drop_in", section, key])}\n`);
+              const value = this.#plain(one, scope, owner, [...path, "drop_in", section, key]);
+              if (/[\n\r\0]/.test(value)) {
+                this.#rendering.problems.add({
+                  code: "wrong-value",
+                  at: positionOf(owner.loaded, [...path, "drop_in", section, key]),
+                  message: `"${key}" may not have line breaks`,
+                  hint: "a list writes the key several times",
+                });
+              }
+              out.push(`${key}=${value}\n`);
               lines.push(positionOf(owner.loaded, [...path, "drop_in", section, key], "key"));
             }
           }

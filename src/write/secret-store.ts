@@ -97,7 +97,11 @@ export class SecretStore {
       for (const { value, hash } of Object.values(data.secrets)) {
         if (typeof value !== "string" || (value === "" && typeof hash !== "string")) throw new Error("value");
       }
-      if (process.platform !== "win32" && (statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+      if (process.platform !== "win32") {
+        // Tightened rather than refused: a copy by hand often opens them up.
+        if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+        if ((statSync(folder).mode & 0o077) !== 0) chmodSync(folder, 0o700);
+      }
       return new SecretStore(folder, path, new Map(Object.entries(data.secrets)));
     } catch {
       problems.add({
