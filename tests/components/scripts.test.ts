@@ -293,18 +293,18 @@ suite("scripts: mariadb", (test) => {
     assert.match((await greet(answer(""))).error, /closed/);
   });
 
-  test("any-open", async () => {
+  test("cluster-begun: a member answers, or the file is there", async () => {
     const closed = await closedPort();
+    const begun = (ends: string, file = "/nowhere"): Promise<Outcome> =>
+      run("mariadb/cluster-begun.py", { args: [ends, file] });
     await serving(
       () => {},
       async (port) => {
-        assert.is(
-          (await run("mariadb/any-open.py", { args: [`127.0.0.1:${closed} 127.0.0.1:${port} `] })).code,
-          0,
-        );
+        assert.is((await begun(`127.0.0.1:${closed} 127.0.0.1:${port} `)).code, 0);
       },
     );
-    assert.is((await run("mariadb/any-open.py", { args: [`127.0.0.1:${closed} `] })).code, 1);
+    assert.is((await begun(`127.0.0.1:${closed} `)).code, 1);
+    assert.is((await begun(`127.0.0.1:${closed} `, components)).code, 0);
   });
 });
 
