@@ -41,4 +41,3 @@ ${userData}`,
   ];
   return { name: `node${index}`, seed, ports };
 }
-
