@@ -142,6 +142,7 @@ function renderNodes(
       else finish(plan);
       done += 1;
       if (done % 100 === 0) progress(done);
+      if (done % tidyEvery === 0) tidyHeap();
     }
     if (!problems.failed) for (const plan of plans) finish(plan);
   } catch (error) {
@@ -177,9 +178,12 @@ export function openVault(compiled: Compiled): { store: SecretStore; vault: Vaul
   return { store, vault: { reveal: store.reveal, passwordHash: store.passwordHash } };
 }
 
+/** A thread tidies its heap after so many nodes. */
+const tidyEvery = 250;
+
 /**
- * Gives back what reading a large site took: more than half of the heap is then garbage, and the collector would
- * rather let the heap of each thread grow than look there.
+ * Gives back what reading a large site, or rendering many nodes, took: most of the heap is then garbage, much of
+ * it images outside of the heap proper, and the collector would rather let each thread grow than look there.
  */
 function tidyHeap(): void {
   setFlagsFromString("--expose-gc");

@@ -88,6 +88,11 @@ export class Needs {
     return members;
   }
 
+  /** Lets go of what is known of a node's needs; they can be asked for again. */
+  forget(node: Node, owners: readonly Owner[]): void {
+    for (const owner of owners) this.#byNode.delete(`${node.name}\n${owner.title}`);
+  }
+
   /** The needs of an owner on a node, by alias. */
   of(node: Node, owner: Owner): ReadonlyMap<string, Need> {
     const key = `${node.name}\n${owner.title}`;

@@ -120,8 +120,21 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
   return {
     site,
     secrets: needs.secrets,
-    plan: (node) =>
-      new NodePlanner(node, site, library, needs, ownersOf(node), sequence.get(node) ?? [], rendering).plan(),
+    plan: (node) => {
+      const mine = ownersOf(node);
+      const made = new NodePlanner(
+        node,
+        site,
+        library,
+        needs,
+        mine,
+        sequence.get(node) ?? [],
+        rendering,
+      ).plan();
+      needs.forget(node, mine);
+      owners.delete(node);
+      return made;
+    },
   };
 }
 

@@ -89,7 +89,8 @@ const faults: readonly Fault[] = [
   },
   {
     title: "a unit whose validation fails",
-    body: `${good}units:\n  - { unit: cron.service, validate: { run: ["false"] } }\n`,
+    // Only a start or a restart is validated, and the drop-in makes a restart due.
+    body: `${good}units:\n  - { unit: cron.service, drop_in: { Unit: { Description: planted } }, validate: { run: ["false"] } }\n`,
     planted: "cron.service",
   },
   {
