@@ -438,19 +438,32 @@ suite("scripts: rabbitmq", (test) => {
     assert.is((await run("rabbitmq/amqp-login.py", { env: { URL: "\n" } })).code, 0);
   });
 
-  test("set-user adds or changes, and keeps the password out of arguments", async () => {
-    const calls =
-      'case "$2" in list_users) printf "user\\ttags\\nguest\\t[]\\nglance\\t[]\\n";; *) echo "$*"; cat;; esac';
-    await withCommands({ rabbitmqctl: calls }, async (PATH) => {
-      const set = (name: string): Promise<Outcome> =>
-        run("rabbitmq/set-user.sh", { args: [name], env: { PATH }, stdin: "s3 cret\\\n" });
-      assert.is((await set("openstack")).out, "--quiet add_user openstack\ns3 cret\\\n");
-      assert.is((await set("glance")).out, "--quiet change_password glance\ns3 cret\\\n");
-      assert.is((await set("g.ance")).out, "--quiet add_user g.ance\ns3 cret\\\n");
+  test("set-user hands over a hash in a file, and the password to nobody", async () => {
+    const shown = 'echo "$1 $2"; ls -l "$3" | cut -c 1-10; cat "$3"';
+    await withCommands({ rabbitmqctl: shown }, async (PATH) => {
+      const { code, out, error } = await run("rabbitmq/set-user.py", {
+        args: ["openstack"],
+        env: { PATH },
+        stdin: "s3 cret\\\n",
+      });
+      assert.is(code, 0, error);
+      const [call, mode, definitions = ""] = out.split("\n");
+      assert.is(call, "--quiet import_definitions");
+      assert.is(mode, "-rw-------");
+      const { users } = JSON.parse(definitions) as {
+        users: { name: string; password_hash: string; tags: string }[];
+      };
+      assert.is(users.length, 1);
+      assert.is(users[0]?.name, "openstack");
+      assert.is(users[0]?.tags, "");
+      const hash = Buffer.from(users[0]?.password_hash ?? "", "base64");
+      const salted = Buffer.concat([hash.subarray(0, 4), Buffer.from("s3 cret\\")]);
+      assert.equal(hash.subarray(4), createHash("sha256").update(salted).digest());
     });
-    await withCommands({ rabbitmqctl: "[ $2 = list_users ] || exit 70" }, async (PATH) => {
-      const { code } = await run("rabbitmq/set-user.sh", { args: ["x"], env: { PATH }, stdin: "s\n" });
-      assert.is(code, 70);
+    await withCommands({ rabbitmqctl: "exit 70" }, async (PATH) => {
+      const call = { args: ["x"], env: { PATH } };
+      assert.is((await run("rabbitmq/set-user.py", { ...call, stdin: "s\n" })).code, 70);
+      assert.is((await run("rabbitmq/set-user.py", call)).code, 1);
     });
   });
 
