@@ -1,9 +1,11 @@
-/** What boot tests share: a lab that is always taken down, its progress on the terminal, its logs when a test fails. */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+/** What boot tests share: a lab that is always taken down, logs when a test fails, progress on the terminal. */
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type BaseRoot, baseRoot } from "../../src/lab/base-root.ts";
+import { consoleTail } from "../../src/lab/console.ts";
+import { eventLog, inWords, readEvents } from "../../src/lab/events.ts";
 import { Lab } from "../../src/lab/lab.ts";
-import { destroyLab, ownLabs, sweepLabs } from "../../src/lab/ledger.ts";
+import { destroyLab, labFolder, ownLabs, sweepLabs } from "../../src/lab/ledger.ts";
 import type { Seed } from "../../src/lab/machine.ts";
 import { testsFolder } from "../support/runner.ts";
 
@@ -34,18 +36,26 @@ export async function closeLabs(): Promise<void> {
   for (const id of ownLabs(cache)) await destroyLab(cache, id);
 }
 
-/** Prints how far each machine is, whenever that has changed. */
-function follow(lab: Lab): () => void {
+/** Prints how far each machine of this run is, whenever that has changed; whichever test has made it. */
+export function followMachines(): void {
   const said = new Map<string, string>();
-  const timer = setInterval(() => {
-    for (const machine of lab.machines) {
-      const now = machine.progress();
-      if (machine.state === "off" || said.get(machine.name) === now) continue;
-      said.set(machine.name, now);
-      say(`${machine.name}: ${now}`);
+  const look = () => {
+    for (const id of ownLabs(cache)) {
+      const machines = join(labFolder(cache, id), "machines");
+      for (const name of existsSync(machines) ? readdirSync(machines) : []) {
+        const log = join(machines, name, "root", eventLog);
+        const event = existsSync(log) ? readEvents(readFileSync(log)).events.at(-1) : undefined;
+        const now = event
+          ? inWords(event)
+          : (consoleTail(join(machines, name, "console.log"), 1)[0]?.trim() ?? "");
+        const key = `${id} ${name}`;
+        if (now === "" || said.get(key) === now) continue;
+        said.set(key, now);
+        say(`${name}: ${now.slice(0, 100)}`);
+      }
     }
-  }, 5000);
-  return () => clearInterval(timer);
+  };
+  setInterval(look, 5000).unref();
 }
 
 /**
@@ -55,7 +65,6 @@ function follow(lab: Lab): () => void {
  */
 export async function withLab(name: string, test: (lab: Lab) => Promise<void>): Promise<void> {
   const lab = await Lab.create({ cache, base: await base() });
-  const stop = follow(lab);
   let kept = false;
   try {
     await test(lab);
@@ -75,7 +84,6 @@ export async function withLab(name: string, test: (lab: Lab) => Promise<void>): 
     }
     throw error;
   } finally {
-    stop();
     if (!kept) await lab.destroy();
   }
 }

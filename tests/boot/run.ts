@@ -4,7 +4,7 @@
  */
 import { hostObstacles } from "../../src/lab/host.ts";
 import { runFiles } from "../support/runner.ts";
-import { base, closeLabs, sweep } from "./lab.ts";
+import { base, closeLabs, followMachines, sweep } from "./lab.ts";
 
 const obstacles = hostObstacles({ mmdebstrap: "mmdebstrap" });
 if (obstacles.length > 0) {
@@ -20,6 +20,7 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 }
 await sweep();
 await base();
+followMachines();
 await runFiles((file) => /^boot\/[^/]*\.boot\.ts$/.test(file), new RegExp(process.argv[2] ?? ""));
 // Whatever a broken test has left running must not keep the run from ending.
 await closeLabs();
