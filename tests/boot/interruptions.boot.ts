@@ -72,7 +72,7 @@ suite("interruptions", (test) => {
         action === "add"
           ? [
               "nft",
-              "add table ip away; add chain ip away stop { type filter hook forward priority -10; policy drop; }",
+              "add table ip away; add chain ip away stop { type filter hook forward priority -10; }; add rule ip away stop meta l4proto tcp drop",
             ]
           : ["nft", "delete table ip away"],
       );
