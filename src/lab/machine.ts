@@ -20,6 +20,7 @@ import {
 import { join } from "node:path";
 import type { BaseRoot } from "./base-root.ts";
 import { type Finished, LabError, must, poll, type RunOptions, run, sleep } from "./command.ts";
+import { consoleTail, plain } from "./console.ts";
 import { eventLog, inWords, lastVerdict, type RunnerEvent, readEvents } from "./events.ts";
 import { alive, type ProcessName, processName, signal } from "./host.ts";
 import { type Ledger, type Made, undoMade } from "./ledger.ts";
@@ -98,12 +99,6 @@ const guestEnvironment = [
   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   "TERM=dumb",
 ];
-
-/** A text of a terminal without what moves the cursor and colours. */
-function plain(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
-  return text.replace(/\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\r/g, "");
-}
 
 /** A machine of a lab. Made by `Lab.addMachine()`. */
 export class Machine {
@@ -409,13 +404,7 @@ export class Machine {
 
   /** The last lines of the console, without colours. */
   consoleTail(lines: number): string[] {
-    if (!existsSync(this.consoleLog)) return [];
-    const text = plain(readFileSync(this.consoleLog, "utf8"));
-    return text
-      .split("\n")
-      .map((line) => line.trimEnd())
-      .filter((line) => line !== "" && !/^\S+ login:$| pts\/\d+$/.test(line))
-      .slice(-lines);
+    return consoleTail(this.consoleLog, lines);
   }
 
   /** In a few words: the runner's last event, or how far the machine is without one. */
