@@ -1,17 +1,7 @@
 // Builds dist/: the bundled program, and the built-in library compiled to JSON. Runs on `npm ci` (prepare).
 // Plain JavaScript, as nothing can run TypeScript before esbuild is there.
 import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -91,11 +81,3 @@ writeFileSync(
 spawnSync(process.execPath, [maker, "render"], { cwd: warm, stdio: "ignore" });
 rmSync(maker);
 rmSync(warm, { recursive: true, force: true });
-
-// npx looks for a command in node_modules/.bin alone, where npm links the commands of dependencies, not the
-// package's own. In a checkout this link makes `npx seedsmith` mean the program just built.
-const bin = join(root, "node_modules", ".bin");
-if (existsSync(bin)) {
-  rmSync(join(bin, "seedsmith"), { force: true });
-  symlinkSync(join("..", "..", "dist", "cli.js"), join(bin, "seedsmith"));
-}
