@@ -37,7 +37,7 @@ suite("interruptions", (test) => {
     const machine = await addNode(lab, workspace, "small");
     await machine.start();
     await untilStep(machine, "long");
-    await machine.must(["systemctl", "kill", "--signal=KILL", "seedsmith-node.service"]);
+    await machine.must(["systemctl", "kill", "--kill-whom=main", "--signal=KILL", "seedsmith-node.service"]);
     const status = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 120 });
     assert.is.not(status.status, 0, "a killed first boot is an error");
     await machine.must(["systemctl", "reset-failed", "seedsmith-node.service"]);
