@@ -47,7 +47,7 @@ export class Lab {
     mkdirSync(options.cache, { recursive: true });
     const ledger = new Ledger(id, labFolder(options.cache, id));
     try {
-      return new Lab(options, ledger, await Router.create(ledger, options.cache));
+      return new Lab(options, ledger, await Router.create(ledger));
     } catch (error) {
       await destroyLab(options.cache, id);
       throw error;

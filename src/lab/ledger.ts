@@ -3,7 +3,7 @@
  * the process that made it was killed.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { LabError, must, poll, run } from "./command.ts";
 import { alive, type ProcessName, processName, signal } from "./host.ts";
 import { mountsBelow, removeTree } from "./tree.ts";
@@ -24,6 +24,9 @@ interface State {
   readonly owner: ProcessName | null;
   readonly made: readonly Made[];
 }
+
+/** Begins the name of every lab's link on the host. */
+export const hostLinkPrefix = "ss-";
 
 const stateFile = "state.json";
 const forwarding = "/proc/sys/net/ipv4/ip_forward";
@@ -81,12 +84,13 @@ export function labFolder(cache: string, id: string): string {
   return join(labsFolder(cache), id);
 }
 
+/** The setting before the first lab of this host, whatever cache it belongs to. */
+const forwardingBefore = "/run/seedsmith-ip_forward";
+
 /** Lets the host forward packets, remembering what it was for the last lab to put back. */
-export function allowForwarding(cache: string): void {
-  const memory = join(labsFolder(cache), "ip_forward");
-  mkdirSync(dirname(memory), { recursive: true });
+export function allowForwarding(): void {
   try {
-    writeFileSync(memory, readFileSync(forwarding), { flag: "wx" });
+    writeFileSync(forwardingBefore, readFileSync(forwarding), { flag: "wx" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
@@ -94,12 +98,12 @@ export function allowForwarding(cache: string): void {
   if (readFileSync(forwarding, "utf8").trim() !== "1") writeFileSync(forwarding, "1");
 }
 
-function putForwardingBack(cache: string): void {
-  const memory = join(labsFolder(cache), "ip_forward");
-  if (!existsSync(memory) || labs(cache).length > 0) return;
-  const before = readFileSync(memory, "utf8").trim();
+function putForwardingBack(): void {
+  const others = readdirSync("/sys/class/net").some((name) => name.startsWith(hostLinkPrefix));
+  if (others || !existsSync(forwardingBefore)) return;
+  const before = readFileSync(forwardingBefore, "utf8").trim();
   if (readFileSync(forwarding, "utf8").trim() !== before) writeFileSync(forwarding, before);
-  rmSync(memory);
+  rmSync(forwardingBefore);
 }
 
 function readState(cache: string, id: string): State | null {
@@ -193,7 +197,7 @@ export async function destroyLab(cache: string, id: string): Promise<void> {
   // Its state file last: until then the lab can be found and destroyed again.
   for (const name of readdirSync(folder)) if (name !== stateFile) await removeTree(join(folder, name));
   await removeTree(folder);
-  putForwardingBack(cache);
+  putForwardingBack();
 }
 
 /** The ids of the labs that this process has made and not destroyed: those to take down when it is broken off. */
@@ -217,6 +221,6 @@ export async function sweepLabs(cache: string): Promise<string[]> {
     swept.push(id);
   }
   // The forwarding of a lab that was killed between its last two steps.
-  putForwardingBack(cache);
+  putForwardingBack();
   return swept;
 }

@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { LabError, must, run } from "./command.ts";
 import { hostResolver } from "./host.ts";
-import { allowForwarding, type Ledger } from "./ledger.ts";
+import { allowForwarding, hostLinkPrefix, type Ledger } from "./ledger.ts";
 
 /** A network that machines can be plugged into. */
 export interface Segment {
@@ -43,7 +43,7 @@ async function hostUplink(): Promise<Uplink | null> {
   return { device, mtu: Number(readFileSync(`/sys/class/net/${device}/mtu`, "utf8")) };
 }
 
-/** The networks that the host has addresses in or routes to, as [first, last] numbers. */
+/** An IPv4 address from its number. */
 function dotted(number: number): string {
   return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join(".");
 }
@@ -84,14 +84,13 @@ export class Router {
   private constructor(ledger: Ledger) {
     this.#ledger = ledger;
     this.namespace = `seedsmith-${ledger.id}`;
-    this.#hostLink = `ss-${ledger.id}`;
+    this.#hostLink = hostLinkPrefix + ledger.id;
   }
 
   /**
    * Makes the router and its way out. Without a default route on the host the lab is one without a way out.
-   * @param cache where the labs of this host remember what forwarding was
    */
-  static async create(ledger: Ledger, cache: string): Promise<Router> {
+  static async create(ledger: Ledger): Promise<Router> {
     const router = new Router(ledger);
     ledger.note({ kind: "namespace", name: router.namespace });
     await must(["ip", "netns", "add", router.namespace]);
@@ -103,11 +102,11 @@ export class Router {
       set("net/bridge/bridge-nf-call-ip6tables", "0");
     });
     const uplink = await hostUplink();
-    if (uplink !== null) await router.#connect(uplink, cache);
+    if (uplink !== null) await router.#connect(uplink);
     return router;
   }
 
-  async #connect(uplink: Uplink, cache: string): Promise<void> {
+  async #connect(uplink: Uplink): Promise<void> {
     const { host, router } = await linkAddresses(this.#ledger.id);
     const link = this.#hostLink;
     const table = `seedsmith_${this.#ledger.id}`;
@@ -146,7 +145,7 @@ chain postrouting {
 }
 `,
     });
-    allowForwarding(cache);
+    allowForwarding();
   }
 
   /**

@@ -54,6 +54,9 @@ async function tracesOf(id: string): Promise<string[]> {
     .filter((line) => line.includes(id));
 }
 
+/** Whether the host forwards packets. */
+const forwards = () => readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim();
+
 suite("a machine", (test) => {
   test("boots a seed: cloud-init is done, files, names, addresses and name servers are the seed's", async () => {
     await withNetworks("boots", async (lab) => {
@@ -262,15 +265,18 @@ suite("a lab", (test) => {
   test("leaves nothing behind", async () => {
     let id = "";
     let leader = 0;
+    const before = forwards();
     await withNetworks("destroy", async (lab) => {
       id = lab.id;
       const machine = await start(lab, node(1, ""));
       await machine.waitCloudInit(90);
       leader = Number((await must(["ip", "netns", "pids", `seedsmith-${id}-node1`])).split("\n")[0]);
+      assert.is(forwards(), "1");
       assert.ok((await tracesOf(id)).length >= 5, "the test sees what is there while it runs");
     });
     assert.equal(await tracesOf(id), []);
     assert.is(processName(leader), null);
+    assert.is(forwards(), before);
   });
 
   test("is destroyed from its state file after its process was killed", async () => {
