@@ -1,0 +1,117 @@
+/**
+ * What every kind of lab offers. A driver is one file that exports a `Driver`, listed in drivers.ts.
+ *
+ * All functions take the lab as a value that was read from its folder, never an object of an earlier call: the
+ * process that made a lab is usually gone when somebody asks how it does, and may have been killed.
+ */
+import type { Finished, RunOptions } from "./command.ts";
+import type { RunnerEvent } from "./events.ts";
+import type { Ledger } from "./ledger.ts";
+
+/** A network of the site, as the machines of a lab are joined by it. */
+export interface LabNetwork {
+  readonly name: string;
+  /** IPv4 network with prefix, such as `10.0.0.0/24`. */
+  readonly cidr: string;
+  /** Address that the lab answers for on this network, or null: then the network has no way out. */
+  readonly gateway: string | null;
+}
+
+/** A node of the site, as a machine of a lab. */
+export interface LabMachine {
+  readonly name: string;
+  /** Name of its target, such as `debian-12`. */
+  readonly target: string;
+  /** Absolute path of the folder with its rendered seed; a driver hands over these bytes and no others. */
+  readonly seed: string;
+  readonly cpus: number;
+  /** MiB. */
+  readonly memory: number;
+  /** GiB. */
+  readonly disk: number;
+  readonly firmware: "bios" | "uefi";
+  /** In the order of the site. `name` is what the machine ends up calling it. */
+  readonly interfaces: readonly { readonly network: string; readonly name: string; readonly mac: string }[];
+}
+
+/** A lab as it stands in its state file. */
+export interface LabDescription {
+  /** Up to 8 characters of a-z and 0-9, unique on this host. */
+  readonly id: string;
+  readonly driver: string;
+  readonly site: string;
+  /** Absolute path of the lab's folder, `build/<site>/lab`. */
+  readonly folder: string;
+  /** Absolute path of what labs share: images, base roots, packages. */
+  readonly cache: string;
+  readonly networks: readonly LabNetwork[];
+  readonly machines: readonly LabMachine[];
+}
+
+/** Something that keeps a driver from running here, and what to do about it. */
+export interface Obstacle {
+  readonly message: string;
+  /** What a person does about it, such as `apt-get install qemu-system-x86`. */
+  readonly hint: string;
+}
+
+/** What a driver finds out about this host. */
+export interface Inspection {
+  /** Empty when it can run here. */
+  readonly obstacles: readonly Obstacle[];
+  /** How it would run, in a few words that are printed: `TCG, as a guest under KVM did not start in 20 s`. */
+  readonly how: string;
+  /** How much slower than on metal its processors are, to lengthen timeouts by; 1 is native. */
+  readonly slowness: number;
+}
+
+/** How a machine does, as its driver sees it from outside. */
+export interface MachineState {
+  readonly power: "running" | "restarting" | "off" | "dead";
+  /** Why it is dead, else empty. */
+  readonly reason: string;
+}
+
+/** Options of a command inside of a machine. */
+export type ExecOptions = Omit<RunOptions, "cwd">;
+
+export interface Driver {
+  readonly name: string;
+  /** One line for help texts. */
+  readonly summary: string;
+  /** Finds out whether it can run here; never guesses from a device node what only a boot proves. */
+  inspect(): Promise<Inspection>;
+  /** In which bytes or facts a machine differs from production, a sentence each; empty when in none. */
+  differences(machine: LabMachine): readonly string[];
+  /**
+   * Makes networks and disks; nothing is switched on. Whatever it makes on the host is noted in the ledger first.
+   * @throws LabError with a hint
+   */
+  create(lab: LabDescription, ledger: Ledger, progress: (line: string) => void): Promise<void>;
+  /** Switches a machine on, for the first time or again; returns when it runs. It outlives this process. */
+  start(lab: LabDescription, machine: string): Promise<void>;
+  state(lab: LabDescription, machine: string): Promise<MachineState>;
+  /** Events of the runner's log from a byte offset on, and how many bytes they took. */
+  events(
+    lab: LabDescription,
+    machine: string,
+    offset: number,
+  ): Promise<{ readonly events: readonly RunnerEvent[]; readonly bytes: number }>;
+  /** Path of what its console printed, over all boots. */
+  console(lab: LabDescription, machine: string): string;
+  /** Runs a command in it as root. @throws LabError when it is not on or cannot be reached */
+  exec(
+    lab: LabDescription,
+    machine: string,
+    argv: readonly string[],
+    options?: ExecOptions,
+  ): Promise<Finished>;
+  /** The command line by which a person logs in. */
+  login(lab: LabDescription, machine: string): readonly string[];
+  /** Shuts it down in order. @returns whether it went down by itself within `timeout` seconds */
+  powerOff(lab: LabDescription, machine: string, timeout: number): Promise<boolean>;
+  /** Cuts its power. */
+  kill(lab: LabDescription, machine: string): Promise<void>;
+  /** Ends everything and undoes what the ledger says; may be called on what is half made, and twice. */
+  destroy(lab: LabDescription): Promise<void>;
+}
