@@ -11,6 +11,9 @@ function ethernet(nic: Interface): object {
     ...(nic.mac === null || nic.name === null ? {} : { "set-name": nic.name }),
     dhcp4: false,
     dhcp6: false,
+    // Addresses are those written here. Where routers are listened for, networkd has an interface "configuring",
+    // and network-online.target and so the first boot wait, until it has given up on one: some twelve seconds.
+    "accept-ra": false,
     ...(addressed
       ? { addresses: [`${nic.address}/${nic.prefix}`] }
       : // Up without an address, and nothing at boot waits for it.
