@@ -6,7 +6,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import type { Choice, Compiled } from "./commands/compile.ts";
+import type { LabRequest } from "./commands/lab.ts";
 import { type RenderResult, render, renderInWorker } from "./commands/render.ts";
+import { seconds } from "./core/duration.ts";
+import { exit } from "./core/exit.ts";
 import type { Position } from "./core/position.ts";
 import type { Problem } from "./core/problem.ts";
 import { formatProblems, problemsAsJson } from "./core/report.ts";
@@ -15,8 +18,6 @@ import { suggest } from "./core/suggest.ts";
 const here = dirname(fileURLToPath(import.meta.url));
 /** dist/cli.js (or a chunk of it) and src/cli.ts both lie one folder below the package. */
 const packageRoot = join(here, "..");
-
-const exit = { fine: 0, problems: 1, usage: 2, tool: 3, node: 4, bug: 70 } as const;
 
 const optionTable = {
   site: { type: "string" },
@@ -28,6 +29,11 @@ const optionTable = {
   strict: { type: "boolean" },
   tools: { type: "boolean" },
   force: { type: "boolean" },
+  driver: { type: "string" },
+  timeout: { type: "string" },
+  follow: { type: "boolean" },
+  keep: { type: "boolean" },
+  report: { type: "string" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "V" },
 } as const;
@@ -80,6 +86,80 @@ xorriso, isoinfo, blkid, sh -n, python3 -m py_compile. A missing tool is reporte
 what is built in. Takes your own ~/.ssh/*.pub for the login. --force writes into a folder that is not empty,
 and still overwrites nothing.`,
   },
+  test: {
+    usage:
+      "seedsmith test [--site FILE] [--profile NAME]... [--node NAME]... [--target NAME] [--driver NAME] [--timeout TIME] [--keep] [--report FILE] [--out DIR] [--format text|json]",
+    summary: "boot the nodes in a lab, run every check, report, take the lab down",
+    options: [...choosing, "driver", "timeout", "keep", "report", "out", "format"],
+    positionals: [0, 0],
+    help: `Renders, then does what lab up, lab check and lab down do. Green means: every node came to READY by itself from
+the rendered bytes, and all its checks held a second time.`,
+  },
+  "lab up": {
+    usage:
+      "seedsmith lab up [--site FILE] [--profile NAME]... [--node NAME]... [--target NAME] [--driver NAME] [--timeout TIME] [--out DIR] [--format text|json]",
+    summary: "render the nodes, boot them, wait for each node's verdict",
+    options: [...choosing, "driver", "timeout", "out", "format"],
+    positionals: [0, 0],
+    help: `The nodes boot the bytes that render writes. A node that fails ends the wait at once; the lab is left standing,
+to look inside, until lab down. Its state is in build/<site>/lab/.`,
+  },
+  "lab status": {
+    usage: "seedsmith lab status [--site FILE] [--out DIR] [--format text|json]",
+    summary: "how each node of the lab does, and how to log in",
+    options: ["site", "out", "format"],
+    positionals: [0, 0],
+    help: "Looks, and changes nothing.",
+  },
+  "lab check": {
+    usage: "seedsmith lab check [--node NAME]... [--site FILE] [--out DIR] [--format text|json]",
+    summary: "run every check of every component again, on the nodes",
+    options: ["site", "node", "out", "format"],
+    positionals: [0, 0],
+    help: "Runs seedsmith-node check on each node; a red check is given a minute at most.",
+  },
+  "lab exec": {
+    usage: "seedsmith lab exec NODE [--site FILE] [--out DIR] [--timeout TIME] -- COMMAND [ARGUMENT]...",
+    summary: "run a command on a node, as root",
+    options: ["site", "out", "timeout", "format"],
+    positionals: [2, Number.POSITIVE_INFINITY],
+    help: "The exit code is that of the command.",
+  },
+  "lab logs": {
+    usage: "seedsmith lab logs NODE [--follow] [--site FILE] [--out DIR]",
+    summary: "what a node printed on its console, over all its boots",
+    options: ["site", "out", "follow", "format"],
+    positionals: [1, 1],
+    help: "--follow goes on until the node is off, or Ctrl-C.",
+  },
+  "lab down": {
+    usage: "seedsmith lab down [--site FILE] [--out DIR] [--format text|json]",
+    summary: "end the lab and all that it made on this host",
+    options: ["site", "out", "format"],
+    positionals: [0, 0],
+    help: "Also clears what a lab left whose command was killed. Downloaded packages and images are kept for the next lab.",
+  },
+  "lab doctor": {
+    usage: "seedsmith lab doctor [--format text|json]",
+    summary: "what is missing for each driver, and the package that brings it",
+    options: ["format"],
+    positionals: [0, 0],
+    help: "Also finds out whether a virtual machine really starts with the processor's help.",
+  },
+  "lab images": {
+    usage: "seedsmith lab images [list|fetch|build|remove] [TARGET]... [--format text|json]",
+    summary: "the systems that machines boot: list, fetch, build, remove",
+    options: ["format"],
+    positionals: [0, Number.POSITIVE_INFINITY],
+    help: "Without a word: list.",
+  },
+  "lab timeline": {
+    usage: "seedsmith lab timeline [--site FILE] [--out DIR] [--report FILE] [--format text|json]",
+    summary: "what each node spent its first boot on",
+    options: ["site", "out", "report", "format"],
+    positionals: [0, 0],
+    help: "--report FILE also writes it as an SVG picture.",
+  },
 };
 
 const optionHelp: Record<OptionName, string> = {
@@ -92,11 +172,30 @@ const optionHelp: Record<OptionName, string> = {
   strict: "--strict          notices and skipped tools fail too",
   tools: "--tools           run the outside tools",
   force: "--force           write into a folder that is not empty",
+  driver: "--driver NAME     qemu, multipass or nspawn; without it the best that runs here",
+  timeout: "--timeout TIME    such as 20m: how long to wait",
+  follow: "--follow          go on printing what is added",
+  keep: "--keep            leave the lab standing",
+  report: "--report FILE     also write the result to this file",
   help: "--help            this text",
   version: "--version         the version",
 };
 
 function help(command?: string): string {
+  if (command === "lab") {
+    const verbs = Object.entries(commands)
+      .filter(([name]) => name.startsWith("lab "))
+      .map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`);
+    return `Usage: seedsmith lab VERB [OPTIONS]
+
+Boots the rendered bytes on this host, watches them, and tells how each node did.
+
+Verbs:
+${verbs.join("\n")}
+
+  seedsmith lab VERB --help   tells more of a verb
+`;
+  }
   if (command !== undefined) {
     const found = commands[command];
     if (found !== undefined) {
@@ -104,7 +203,13 @@ function help(command?: string): string {
       return `Usage: ${found.usage}\n\n${found.help}\n\nOptions:\n${options.join("\n")}\n`;
     }
   }
-  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+  const list = [
+    ...Object.entries(commands).filter(([name]) => !name.startsWith("lab ")),
+    [
+      "lab",
+      { summary: "boot the nodes on this host and look inside: up, status, check, exec, logs, down, ..." },
+    ] as const,
+  ].map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
   return `seedsmith: node profiles and a site go in, seeds that provision machines on first boot come out.
 
 Usage: seedsmith COMMAND [OPTIONS]
@@ -123,15 +228,27 @@ Exit codes: 0 fine, 1 problems in the input, 2 wrong usage, 3 a host tool is mis
 class Usage extends Error {}
 
 function unknownCommand(name: string): Usage {
-  const hint = suggest(name, Object.keys(commands));
+  const hint = suggest(name, [...Object.keys(commands), "lab"]);
   return new Usage(`there is no command "${name}"${hint === undefined ? "" : `: ${hint}`}`);
 }
 
+/** `lab up` is one command in two words. */
+function words(argv: readonly string[]): readonly string[] {
+  const [first, verb, ...rest] = argv;
+  if (first !== "lab" || verb === undefined || verb === "--help" || verb === "-h") return argv;
+  return [`lab ${verb}`, ...rest];
+}
+
 async function main(argv: readonly string[]): Promise<number> {
-  const [first, ...rest] = argv;
+  const [first, ...rest] = words(argv);
+  if (first === "lab") {
+    (rest.length === 0 ? process.stderr : process.stdout).write(help("lab"));
+    return rest.length === 0 ? exit.usage : exit.fine;
+  }
   if (first === undefined || first === "help" || first === "--help" || first === "-h") {
-    const topic = first === "help" ? rest[0] : undefined;
-    if (topic !== undefined && !Object.hasOwn(commands, topic)) throw unknownCommand(topic);
+    const topic = first === "help" && rest.length > 0 ? rest.join(" ") : undefined;
+    if (topic !== undefined && topic !== "lab" && !Object.hasOwn(commands, topic))
+      throw unknownCommand(topic);
     (first === undefined ? process.stderr : process.stdout).write(help(topic));
     return first === undefined ? exit.usage : exit.fine;
   }
@@ -159,6 +276,10 @@ async function main(argv: readonly string[]): Promise<number> {
     profiles: values.profile ?? [],
     nodes: first === "show" ? positionals : (values.node ?? []),
   };
+  if (first === "test" || first.startsWith("lab ")) {
+    const { runLab } = await import("./commands/lab.ts");
+    return await runLab(first, labRequest(choice, values, positionals, format));
+  }
   switch (first) {
     case "render":
       return runRender(choice, values.out ?? "build", format, values.strict === true);
@@ -230,6 +351,31 @@ function parse(name: string, command: NonNullable<(typeof commands)[string]>, ar
     );
   }
   return parsed;
+}
+
+type Values = ReturnType<typeof parse>["values"];
+
+function labRequest(
+  choice: Choice,
+  values: Values,
+  positionals: readonly string[],
+  format: "text" | "json",
+): LabRequest {
+  const timeout = values.timeout === undefined ? null : seconds(values.timeout);
+  if (values.timeout !== undefined && timeout === null)
+    throw new Usage(`--timeout is a number with s, m or h, such as 20m, not "${values.timeout}"`);
+  return {
+    choice,
+    out: values.out ?? "build",
+    format,
+    driver: values.driver ?? null,
+    timeout,
+    follow: values.follow === true,
+    keep: values.keep === true,
+    report: values.report ?? null,
+    positionals,
+    problems: (compiled, problems, data) => conclude(compiled, problems, format, false, data, ""),
+  };
 }
 
 async function runRender(choice: Choice, out: string, format: string, strict: boolean): Promise<number> {

@@ -65,9 +65,13 @@ suite("command line", (test) => {
     });
 
   test("help is as in help.txt", async () => {
-    const topics = ["", "render", "check", "show", "init"];
+    const verbs = ["up", "status", "check", "exec", "logs", "down", "doctor", "images", "timeline"];
+    const topics = [
+      ...["", "render", "check", "show", "init", "test", "lab"],
+      ...verbs.map((verb) => `lab ${verb}`),
+    ];
     const texts = await Promise.all(
-      topics.map((topic) => run(topic === "" ? ["--help"] : [topic, "--help"])),
+      topics.map((topic) => run([...topic.split(" ").filter(Boolean), "--help"])),
     );
     for (const { code, err } of texts) assert.equal([code, err], [0, ""]);
     const whole = texts.map(({ out }, index) => `$ seedsmith ${topics[index]} --help\n${out}`).join("\n");

@@ -17,10 +17,21 @@ export interface LabNetwork {
   readonly gateway: string | null;
 }
 
+/** The operating system that a machine boots: what a driver needs to know of a file of targets/. */
+export interface LabTarget {
+  /** Such as `debian-12`. */
+  readonly name: string;
+  /** `debian` or `ubuntu`. */
+  readonly family: string;
+  readonly version: string;
+  /** Such as `bookworm`. */
+  readonly codename: string;
+}
+
 /** A node of the site, as a machine of a lab. */
 export interface LabMachine {
   readonly name: string;
-  /** Name of its target, such as `debian-12`. */
+  /** Name of its target, such as `debian-12`; one of the description's `targets`. */
   readonly target: string;
   /** Absolute path of the folder with its rendered seed; a driver hands over these bytes and no others. */
   readonly seed: string;
@@ -30,6 +41,10 @@ export interface LabMachine {
   /** GiB. */
   readonly disk: number;
   readonly firmware: "bios" | "uefi";
+  /** Its address on the management network, or null. */
+  readonly address: string | null;
+  /** Who can log in by ssh: the site's first user that has a key, or null. */
+  readonly user: string | null;
   /** In the order of the site. `name` is what the machine ends up calling it. */
   readonly interfaces: readonly { readonly network: string; readonly name: string; readonly mac: string }[];
 }
@@ -45,6 +60,7 @@ export interface LabDescription {
   /** Absolute path of what labs share: images, base roots, packages. */
   readonly cache: string;
   readonly networks: readonly LabNetwork[];
+  readonly targets: readonly LabTarget[];
   readonly machines: readonly LabMachine[];
 }
 
@@ -79,8 +95,18 @@ export interface Driver {
   readonly name: string;
   /** One line for help texts. */
   readonly summary: string;
-  /** Finds out whether it can run here; never guesses from a device node what only a boot proves. */
-  inspect(): Promise<Inspection>;
+  /**
+   * Finds out whether it can run here; never guesses from a device node what only a boot proves.
+   * @param cache where it may keep what took long to find out
+   */
+  inspect(cache: string): Promise<Inspection>;
+  /**
+   * Whether a system of this target can be had here: in the cache, fetched or built. Looks, and makes nothing.
+   * @returns what is in the way, or null
+   */
+  obtainable(target: LabTarget, cache: string): Promise<Obstacle | null>;
+  /** MiB of the host's memory that a machine takes for certain, to compare with what the host has. */
+  memory(machine: LabMachine): number;
   /** In which bytes or facts a machine differs from production, a sentence each; empty when in none. */
   differences(machine: LabMachine): readonly string[];
   /**

@@ -1,4 +1,5 @@
 /** What the machine that runs a lab must offer, and what of it a lab needs to know. */
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { LabError } from "./command.ts";
@@ -68,10 +69,14 @@ export function hostResolver(): string | null {
 }
 
 /**
- * When a process began, in clock ticks since boot: with its number a name that is never used twice.
+ * When a process began (in clock ticks since boot, where Linux tells them): with its number a name that is never used twice.
  * @returns null when there is no such process (a zombie is none)
  */
 export function processStart(pid: number): string | null {
+  if (process.platform !== "linux") {
+    const ps = spawnSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8" });
+    return ps.status === 0 ? ps.stdout.trim() || null : null;
+  }
   try {
     // The command name in parentheses may hold blanks and parentheses, so count from the last one.
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -79,6 +84,15 @@ export function processStart(pid: number): string | null {
     return fields[0] === "Z" ? null : (fields[19] ?? null);
   } catch {
     return null;
+  }
+}
+
+/** Names this boot of the host; constant where the kernel does not tell. */
+export function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return "unknown";
   }
 }
 

@@ -45,7 +45,7 @@ export class Lab {
     if (!/^[a-z0-9]{1,8}$/.test(id))
       throw new LabError(`no id for a lab: ${id}`, "up to 8 characters of a-z and 0-9");
     mkdirSync(options.cache, { recursive: true });
-    const ledger = new Ledger(id, labFolder(options.cache, id));
+    const ledger = Ledger.begin(id, labFolder(options.cache, id));
     try {
       return new Lab(options, ledger, await Router.create(ledger));
     } catch (error) {

@@ -1,87 +1,180 @@
 /**
  * What a lab has made on the host, written down before it is made, so that all of it can be undone even when
  * the process that made it was killed.
+ *
+ * The ledger is a file of JSON lines that are only ever appended to: several processes write to it (the command
+ * that makes a lab, and those that keep its machines), and a kill tears at most the last line.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { LabError, must, poll, run } from "./command.ts";
-import { alive, type ProcessName, processName, signal } from "./host.ts";
+import { alive, bootId, type ProcessName, processName, signal } from "./host.ts";
 import { mountsBelow, removeTree } from "./tree.ts";
 
 /** One thing on the host. */
 export type Made =
-  | { readonly kind: "process"; readonly process: ProcessName }
+  /** Ends first, by a kill, for it would start others again. */
+  | { readonly kind: "keeper"; readonly process: ProcessName }
+  /** `grace`: seconds in which it ends by itself once its network namespace is empty; then it is killed. */
+  | { readonly kind: "process"; readonly process: ProcessName; readonly grace?: number }
   | { readonly kind: "mount"; readonly path: string }
   | { readonly kind: "namespace"; readonly name: string }
   | { readonly kind: "link"; readonly name: string }
-  | { readonly kind: "table"; readonly name: string }
+  /** A table of nftables, of the family `ip` unless told. */
+  | { readonly kind: "table"; readonly name: string; readonly family?: string }
+  /** A folder with all in it, or a file. */
   | { readonly kind: "folder"; readonly path: string };
 
-interface State {
-  readonly format: 1;
+type Entry =
+  | {
+      readonly format: 2;
+      readonly id: string;
+      readonly boot: string;
+      readonly owner: ProcessName | null;
+    }
+  | { readonly note: Made }
+  | { readonly strike: Made }
+  | { readonly owner: ProcessName | null }
+  /** It is being undone: whoever reads this makes nothing more. */
+  | { readonly closing: true };
+
+/** What a ledger says. */
+interface Contents {
   readonly id: string;
-  /** Whose lab it is; null when it was left standing on purpose. */
+  readonly boot: string;
   readonly owner: ProcessName | null;
   readonly made: readonly Made[];
+  readonly closing: boolean;
 }
 
 /** Begins the name of every lab's link on the host. */
 export const hostLinkPrefix = "ss-";
 
-const stateFile = "state.json";
+/** The ledger's file in a lab's folder. */
+export const ledgerFile = "ledger.jsonl";
 const forwarding = "/proc/sys/net/ipv4/ip_forward";
+
+/** Reads a ledger. @returns null when the folder has none */
+function readLedger(folder: string): Contents | null {
+  let text: string;
+  try {
+    text = readFileSync(join(folder, ledgerFile), "utf8");
+  } catch {
+    return null;
+  }
+  let id = "";
+  let boot = "";
+  let owner: ProcessName | null = null;
+  let closing = false;
+  const made = new Map<string, Made>();
+  for (const line of text.split("\n")) {
+    let entry: Entry;
+    try {
+      entry = JSON.parse(line) as Entry;
+    } catch {
+      continue;
+    }
+    if ("format" in entry) ({ id, boot, owner } = entry);
+    else if ("note" in entry) made.set(JSON.stringify(entry.note), entry.note);
+    else if ("strike" in entry) made.delete(JSON.stringify(entry.strike));
+    else if ("owner" in entry) owner = entry.owner;
+    else closing = true;
+  }
+  return { id, boot, owner, made: [...made.values()], closing };
+}
 
 /** The list of what one lab has made. */
 export class Ledger {
   readonly id: string;
   readonly folder: string;
-  #owner: ProcessName | null;
-  #made: readonly Made[] = [];
 
-  /** Begins the ledger of a new lab; its folder is made. */
-  constructor(id: string, folder: string) {
+  private constructor(id: string, folder: string) {
     this.id = id;
     this.folder = folder;
-    this.#owner = processName(process.pid);
-    if (existsSync(folder)) throw new LabError(`the lab ${id} exists already`, `destroy it first: ${folder}`);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    this.#save();
   }
 
-  /** Notes something that is about to be made. */
+  /**
+   * Begins the ledger of a new lab; its folder is made.
+   * @throws LabError when there is one
+   */
+  static begin(id: string, folder: string): Ledger {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const first: Entry = { format: 2, id, boot: bootId(), owner: processName(process.pid) };
+    try {
+      writeFileSync(join(folder, ledgerFile), `${JSON.stringify(first)}\n`, { flag: "wx", mode: 0o600 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      throw new LabError(`a lab stands in ${folder} already`, "take it down first: seedsmith lab down");
+    }
+    return new Ledger(id, folder);
+  }
+
+  /** The ledger of a lab that exists. @throws LabError when it does not, or is being taken down */
+  static open(folder: string): Ledger {
+    const found = readLedger(folder);
+    if (found === null || found.closing)
+      throw new LabError(
+        found === null ? `no lab stands in ${folder}` : `the lab in ${folder} is being taken down`,
+      );
+    return new Ledger(found.id, folder);
+  }
+
+  /** What is made and not struck out. */
+  get made(): readonly Made[] {
+    return readLedger(this.folder)?.made ?? [];
+  }
+
+  /** Whether the lab is being taken down: then nothing more may be made. */
+  get closing(): boolean {
+    return readLedger(this.folder)?.closing ?? true;
+  }
+
+  /** Notes something that is about to be made. @throws LabError when the lab is gone */
   note(made: Made): void {
-    if (this.#made.some((other) => JSON.stringify(other) === JSON.stringify(made))) return;
-    this.#made = [...this.#made, made];
-    this.#save();
+    this.#append({ note: made });
   }
 
   /** Strikes out something that is gone. */
   strike(made: Made): void {
-    this.#made = this.#made.filter((other) => JSON.stringify(other) !== JSON.stringify(made));
-    this.#save();
+    this.#append({ strike: made });
   }
 
   /** Leaves the lab standing when its process ends. */
   disown(): void {
-    this.#owner = null;
-    this.#save();
+    this.#append({ owner: null });
   }
 
-  #save(): void {
-    const state: State = { format: 1, id: this.id, owner: this.#owner, made: this.#made };
-    const path = join(this.folder, stateFile);
-    writeFileSync(`${path}.new`, `${JSON.stringify(state, null, 1)}\n`);
-    renameSync(`${path}.new`, path);
+  #append(entry: Entry): void {
+    append(this.folder, entry);
   }
 }
 
-function labsFolder(cache: string): string {
-  return join(cache, "labs");
-}
-
-/** Where a lab keeps its state, logs and machines. */
-export function labFolder(cache: string, id: string): string {
-  return join(labsFolder(cache), id);
+/** Appends in one write, and never makes the file anew: a lab that was taken down stays so. */
+function append(folder: string, entry: Entry): void {
+  let file: number;
+  try {
+    file = openSync(join(folder, ledgerFile), constants.O_WRONLY | constants.O_APPEND);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw new LabError(`the lab in ${folder} was taken down meanwhile`);
+  }
+  try {
+    // Begins with a line break, so that a line that was torn before stands alone.
+    writeSync(file, `\n${JSON.stringify(entry)}\n`);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** The setting before the first lab of this host, whatever cache it belongs to. */
@@ -106,21 +199,6 @@ function putForwardingBack(): void {
   rmSync(forwardingBefore);
 }
 
-function readState(cache: string, id: string): State | null {
-  try {
-    return JSON.parse(readFileSync(join(labFolder(cache, id), stateFile), "utf8")) as State;
-  } catch {
-    return null;
-  }
-}
-
-/** The ids of the labs that stand. */
-export function labs(cache: string): string[] {
-  const folder = labsFolder(cache);
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder).filter((name) => existsSync(join(folder, name, stateFile)));
-}
-
 /** Kills every process that lives in a network namespace: a machine's init takes all others with it. */
 async function emptyNamespace(name: string): Promise<void> {
   const gone = await poll(15, async () => {
@@ -135,12 +213,19 @@ async function emptyNamespace(name: string): Promise<void> {
   if (gone === null) throw new LabError(`processes in the network namespace ${name} do not end`);
 }
 
+/** Ends a process. @param grace seconds until it is killed */
+async function end(process: ProcessName, grace: number): Promise<void> {
+  const gone = () => (alive(process) ? null : true);
+  if (grace === 0 || (await poll(grace, gone)) === null) signal(process, "SIGKILL");
+  if ((await poll(10, gone)) === null) throw new LabError(`process ${process.pid} does not end`);
+}
+
 const undo: { readonly [K in Made["kind"]]: (made: Extract<Made, { kind: K }>) => Promise<void> } = {
-  process: async ({ process }) => {
-    // The namespaces were emptied before: nspawn ends by itself once its machine is dead.
-    if ((await poll(5, () => (alive(process) ? null : true))) === null) signal(process, "SIGKILL");
-    if ((await poll(5, () => (alive(process) ? null : true))) === null)
-      throw new LabError(`process ${process.pid} does not end`);
+  keeper: async ({ process }) => {
+    await end(process, 0);
+  },
+  process: async ({ process, grace = 0 }) => {
+    await end(process, grace);
   },
   mount: async ({ path }) => {
     for (const point of mountsBelow(path)) {
@@ -159,13 +244,15 @@ const undo: { readonly [K in Made["kind"]]: (made: Extract<Made, { kind: K }>) =
     await must(["ip", "netns", "delete", name]);
   },
   link: async ({ name }) => {
-    // It goes with the namespace of its other end, but not at once.
-    const gone = await poll(2, () => (existsSync(`/sys/class/net/${name}`) ? null : true));
-    if (gone === null) await run(["ip", "link", "delete", name]);
+    if (!existsSync(`/sys/class/net/${name}`)) return;
+    // It may be going already, with the namespace of its other end.
+    const deleted = await run(["ip", "link", "delete", name]);
+    if ((await poll(5, () => (existsSync(`/sys/class/net/${name}`) ? null : true))) === null)
+      throw new LabError(`the link ${name} cannot be deleted: ${deleted.stderr.trim()}`);
   },
-  table: async ({ name }) => {
-    if ((await run(["nft", "list", "table", "ip", name])).status === 0)
-      await must(["nft", "delete", "table", "ip", name]);
+  table: async ({ name, family = "ip" }) => {
+    if ((await run(["nft", "list", "table", family, name])).status === 0)
+      await must(["nft", "delete", "table", family, name]);
   },
   folder: async ({ path }) => {
     await removeTree(path);
@@ -173,7 +260,15 @@ const undo: { readonly [K in Made["kind"]]: (made: Extract<Made, { kind: K }>) =
 };
 
 /** Processes end first, then what they used; a namespace takes its links with it. */
-const orderOfUndoing: readonly Made["kind"][] = ["process", "mount", "namespace", "link", "table", "folder"];
+const orderOfUndoing: readonly Made["kind"][] = [
+  "keeper",
+  "process",
+  "mount",
+  "namespace",
+  "link",
+  "table",
+  "folder",
+];
 
 /** Undoes one thing, in whatever state it is. */
 export async function undoMade(made: Made): Promise<void> {
@@ -181,29 +276,63 @@ export async function undoMade(made: Made): Promise<void> {
 }
 
 /**
- * Undoes all that a lab has made and forgets the lab. Works from its state file alone, so it may be called
- * from any process; a second call does nothing.
- * @throws LabError when something resists: then the state file stays, and the next call goes on from there
+ * Undoes all that the ledger in a folder lists. Works from that file alone, so it may be called from any process;
+ * a second call does nothing. The folder itself is left to the caller, ledger included.
+ * @throws LabError when something resists: the next call goes on from there
  */
-export async function destroyLab(cache: string, id: string): Promise<void> {
-  const folder = labFolder(cache, id);
-  const state = readState(cache, id);
-  if (state === null) return;
-  for (const made of state.made)
-    if (made.kind === "namespace" && existsSync(`/run/netns/${made.name}`)) await emptyNamespace(made.name);
-  for (const kind of orderOfUndoing) {
-    for (const made of state.made.toReversed()) if (made.kind === kind) await undoMade(made);
-  }
-  // Its state file last: until then the lab can be found and destroyed again.
-  for (const name of readdirSync(folder)) if (name !== stateFile) await removeTree(join(folder, name));
+export async function undoLedger(folder: string): Promise<void> {
+  if (!existsSync(join(folder, ledgerFile))) return;
+  append(folder, { closing: true });
+  const found = readLedger(folder);
+  if (found === null) return;
+  // After a boot of the host its numbers of processes mean others.
+  const sameBoot = found.boot === bootId();
+  const made = found.made.filter(({ kind }) => sameBoot || (kind !== "keeper" && kind !== "process"));
+  for (const one of made) if (one.kind === "keeper") await undoMade(one);
+  for (const one of made)
+    if (one.kind === "namespace" && existsSync(`/run/netns/${one.name}`)) await emptyNamespace(one.name);
+  for (const kind of orderOfUndoing)
+    for (const one of made.toReversed()) if (one.kind === kind) await undoMade(one);
+  if (process.platform === "linux") putForwardingBack();
+}
+
+/**
+ * Undoes all that a lab has made and deletes its folder, its ledger last: until then it can be found and taken
+ * down again.
+ * @throws LabError when something resists
+ */
+export async function destroyFolder(folder: string): Promise<void> {
+  if (!existsSync(folder)) return;
+  await undoLedger(folder);
+  for (const name of readdirSync(folder)) if (name !== ledgerFile) await removeTree(join(folder, name));
   await removeTree(folder);
-  putForwardingBack();
+}
+
+function labsFolder(cache: string): string {
+  return join(cache, "labs");
+}
+
+/** Where a lab that belongs to no site's output keeps its ledger, logs and machines. */
+export function labFolder(cache: string, id: string): string {
+  return join(labsFolder(cache), id);
+}
+
+/** The ids of such labs that stand. */
+export function labs(cache: string): string[] {
+  const folder = labsFolder(cache);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder).filter((name) => existsSync(join(folder, name, ledgerFile)));
+}
+
+/** Takes such a lab down. */
+export async function destroyLab(cache: string, id: string): Promise<void> {
+  await destroyFolder(labFolder(cache, id));
 }
 
 /** The ids of the labs that this process has made and not destroyed: those to take down when it is broken off. */
 export function ownLabs(cache: string): string[] {
   return labs(cache).filter((id) => {
-    const owner = readState(cache, id)?.owner;
+    const owner = readLedger(labFolder(cache, id))?.owner;
     return owner?.pid === process.pid && alive(owner);
   });
 }
@@ -215,8 +344,8 @@ export function ownLabs(cache: string): string[] {
 export async function sweepLabs(cache: string): Promise<string[]> {
   const swept: string[] = [];
   for (const id of labs(cache)) {
-    const state = readState(cache, id);
-    if (state === null || state.owner === null || alive(state.owner)) continue;
+    const found = readLedger(labFolder(cache, id));
+    if (found === null || (found.boot === bootId() && (found.owner === null || alive(found.owner)))) continue;
     await destroyLab(cache, id);
     swept.push(id);
   }

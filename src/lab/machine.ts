@@ -100,6 +100,11 @@ const guestEnvironment = [
   "TERM=dumb",
 ];
 
+/** nspawn ends by itself once its machine is dead. */
+function nspawnProcess(process: ProcessName): Made {
+  return { kind: "process", process, grace: 5 };
+}
+
 /** A machine of a lab. Made by `Lab.addMachine()`. */
 export class Machine {
   readonly name: string;
@@ -239,7 +244,7 @@ export class Machine {
     this.#reason = "";
     this.#leader = null;
     this.#nspawn = child.pid === undefined ? null : processName(child.pid);
-    if (this.#nspawn !== null) note({ kind: "process", process: this.#nspawn });
+    if (this.#nspawn !== null) note(nspawnProcess(this.#nspawn));
     await Promise.race([
       poll(20, async () => (this.state === "running" ? await this.#findLeader() : "over")),
       ended,
@@ -281,7 +286,7 @@ export class Machine {
   }
 
   #ended(status: number | null, how: string): void {
-    if (this.#nspawn !== null) this.#around.ledger.strike({ kind: "process", process: this.#nspawn });
+    if (this.#nspawn !== null) this.#around.ledger.strike(nspawnProcess(this.#nspawn));
     this.#nspawn = null;
     this.#leader = null;
     if (status === rebootStatus && !this.#stopping) {

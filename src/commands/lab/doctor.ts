@@ -1,0 +1,31 @@
+/** `seedsmith lab doctor` */
+import { exit } from "../../core/exit.ts";
+import { labCache } from "../../lab/cache.ts";
+import { allDrivers } from "../../lab/drivers.ts";
+import { type LabRequest, printJson } from "../lab.ts";
+
+/** Prints what keeps each driver from running here; fine when one of them can. */
+export async function doctor(request: LabRequest): Promise<number> {
+  const cache = labCache();
+  const found = await Promise.all(
+    (await allDrivers()).map(async (driver) => ({ driver, inspection: await driver.inspect(cache) })),
+  );
+  const usable = found.some(({ inspection }) => inspection.obstacles.length === 0);
+  if (request.format === "json") {
+    printJson({
+      ok: usable,
+      cache,
+      drivers: found.map(({ driver: { name, summary }, inspection }) => ({ name, summary, ...inspection })),
+    });
+  } else {
+    for (const { driver, inspection } of found) {
+      const { obstacles, how } = inspection;
+      process.stdout.write(
+        `${driver.name.padEnd(10)} ${obstacles.length === 0 ? `runs here: ${how}` : "cannot run here"}\n`,
+      );
+      for (const { message, hint } of obstacles) process.stdout.write(`  ${message}\n    ${hint}\n`);
+    }
+    process.stdout.write(`cache      ${cache}\n`);
+  }
+  return usable ? exit.fine : exit.tool;
+}

@@ -1,0 +1,19 @@
+/** `seedsmith lab exec NODE -- COMMAND` */
+import { constants } from "node:os";
+import type { LabRequest } from "../lab.ts";
+import { printJson } from "../lab.ts";
+import { machineNamed, openLab } from "./find.ts";
+
+/** Runs a command on a node; its output and exit code are the command's. */
+export async function exec(request: LabRequest): Promise<number> {
+  const { state, driver } = await openLab(request);
+  const [node = "", ...argv] = request.positionals;
+  const machine = machineNamed(state, node);
+  const done = await driver.exec(state.lab, machine.name, argv, { timeout: request.timeout ?? 3600 });
+  if (request.format === "json") printJson({ node, ...done });
+  else {
+    process.stdout.write(done.stdout);
+    process.stderr.write(done.stderr);
+  }
+  return done.status ?? 128 + (done.signal === null ? 0 : constants.signals[done.signal]);
+}

@@ -1,0 +1,2 @@
+/** Exit codes, as the help text tells them. */
+export const exit = { fine: 0, problems: 1, usage: 2, tool: 3, node: 4, bug: 70 } as const;

@@ -1,0 +1,18 @@
+/** The drivers there are. Adding one is one file and a line here. */
+import type { Driver } from "./driver.ts";
+
+/** How to load each, so that a command loads only those that it uses. */
+const table: Readonly<Record<string, () => Promise<Driver>>> = {};
+
+/** The drivers' names. */
+export const driverNames: readonly string[] = Object.keys(table);
+
+/** Gives a driver by its name, or null. */
+export async function driverNamed(name: string): Promise<Driver | null> {
+  return Object.hasOwn(table, name) ? ((await table[name]?.()) ?? null) : null;
+}
+
+/** All drivers. */
+export async function allDrivers(): Promise<readonly Driver[]> {
+  return await Promise.all(Object.values(table).map((load) => load()));
+}
