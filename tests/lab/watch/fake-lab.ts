@@ -82,6 +82,8 @@ export function fakeDriver(clock: Clock, scripts: Readonly<Record<string, Script
     name: "fake",
     summary: "plays a script",
     inspect: unused,
+    obtainable: unused,
+    memory: unused,
     differences: () => [],
     create: unused,
     start: unused,
@@ -115,6 +117,7 @@ export const lab: LabDescription = {
   folder: "/nonexistent",
   cache: "/nonexistent",
   networks: [],
+  targets: [],
   machines: [],
 };
 
