@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import type { Choice, Compiled } from "./commands/compile.ts";
-import type { LabRequest } from "./commands/lab.ts";
+import type { LabRequest } from "./commands/lab/request.ts";
 import { type RenderResult, render, renderInWorker } from "./commands/render.ts";
 import { seconds } from "./core/duration.ts";
 import { exit } from "./core/exit.ts";

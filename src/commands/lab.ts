@@ -1,28 +1,7 @@
-/** `seedsmith lab VERB` and `seedsmith test`: what all of them share, and where each is. */
+/** `seedsmith lab VERB` and `seedsmith test`: where each verb is, and what is said when the host is in the way. */
 import { exit } from "../core/exit.ts";
-import type { Problem } from "../core/problem.ts";
 import { LabError } from "../lab/command.ts";
-import type { Choice, Compiled } from "./compile.ts";
-
-/** A command line of `lab` or `test`. */
-export interface LabRequest {
-  readonly choice: Choice;
-  /** The output folder as it was given. */
-  readonly out: string;
-  readonly format: "text" | "json";
-  readonly driver: string | null;
-  /** Seconds. */
-  readonly timeout: number | null;
-  readonly follow: boolean;
-  readonly keep: boolean;
-  readonly report: string | null;
-  readonly positionals: readonly string[];
-  /** Prints problems of the input as every command does, and gives the exit code. */
-  readonly problems: (compiled: Compiled, problems: readonly Problem[], data: object) => number;
-}
-
-/** Does what was asked and prints it; gives the exit code. */
-export type Verb = (request: LabRequest) => Promise<number>;
+import { type LabRequest, printJson, type Verb } from "./lab/request.ts";
 
 const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   "lab status": async () => (await import("./lab/status.ts")).status,
@@ -51,9 +30,4 @@ export async function runLab(command: string, request: LabRequest): Promise<numb
     }
     return exit.tool;
   }
-}
-
-/** Prints a value as the one JSON document of a command. */
-export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }

@@ -2,7 +2,7 @@
 import { exit } from "../../core/exit.ts";
 import { labCache } from "../../lab/cache.ts";
 import { allDrivers } from "../../lab/drivers.ts";
-import { type LabRequest, printJson } from "../lab.ts";
+import { type LabRequest, printJson } from "./request.ts";
 
 /** Prints what keeps each driver from running here; fine when one of them can. */
 export async function doctor(request: LabRequest): Promise<number> {

@@ -3,8 +3,8 @@ import { relative } from "node:path";
 import { exit } from "../../core/exit.ts";
 import { driverNamed } from "../../lab/drivers.ts";
 import { destroyFolder } from "../../lab/ledger.ts";
-import { type LabRequest, printJson } from "../lab.ts";
 import { findLab, siteOf } from "./find.ts";
+import { type LabRequest, printJson } from "./request.ts";
 
 /** Takes down the lab of the site, or what is left of it. A second time there is nothing to do, which is fine. */
 export async function down(request: LabRequest): Promise<number> {

@@ -1,8 +1,8 @@
 /** `seedsmith lab exec NODE -- COMMAND` */
 import { constants } from "node:os";
-import type { LabRequest } from "../lab.ts";
-import { printJson } from "../lab.ts";
 import { machineNamed, openLab } from "./find.ts";
+import type { LabRequest } from "./request.ts";
+import { printJson } from "./request.ts";
 
 /** Runs a command on a node; its output and exit code are the command's. */
 export async function exec(request: LabRequest): Promise<number> {

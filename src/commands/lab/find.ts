@@ -6,7 +6,7 @@ import type { Driver, LabMachine } from "../../lab/driver.ts";
 import { driverNamed } from "../../lab/drivers.ts";
 import { findLabs, type LabState, readState } from "../../lab/state.ts";
 import { findSite } from "../../load/library.ts";
-import type { LabRequest } from "../lab.ts";
+import type { LabRequest } from "./request.ts";
 
 /** A folder with a lab, or with what is left of one. */
 export interface FoundLab {

@@ -3,8 +3,8 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { exit } from "../../core/exit.ts";
 import { sleep } from "../../lab/command.ts";
 import { plain } from "../../lab/console.ts";
-import { type LabRequest, printJson } from "../lab.ts";
 import { machineNamed, openLab } from "./find.ts";
+import { type LabRequest, printJson } from "./request.ts";
 
 /** What was added to a file after an offset; nothing while it does not exist. */
 function added(path: string, offset: number): Buffer {

@@ -3,8 +3,8 @@ import { exit } from "../../core/exit.ts";
 import type { Driver } from "../../lab/driver.ts";
 import { inWords, lastVerdict } from "../../lab/events.ts";
 import { abandoned, type LabState } from "../../lab/state.ts";
-import { type LabRequest, printJson } from "../lab.ts";
 import { openLab } from "./find.ts";
+import { type LabRequest, printJson } from "./request.ts";
 
 /** How a node does. */
 async function nodeStatus(driver: Driver, { lab }: LabState, name: string) {
