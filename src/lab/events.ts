@@ -8,6 +8,7 @@ export type EventKind =
   | "step-skip"
   | "step-retry"
   | "step-fail"
+  | "step-stop"
   | "check-ok"
   | "check-fail"
   | "reboot"

@@ -2,7 +2,7 @@
 import type { RunnerEvent } from "../events.ts";
 import type { NodeProgress } from "./progress.ts";
 import type { Terminal, View } from "./view.ts";
-import { count, doing, eventLine, oneLine, resultText, type SourceLine, span } from "./words.ts";
+import { count, doing, doingSince, eventLine, oneLine, resultText, type SourceLine, span } from "./words.ts";
 
 /** Ms after which a node that says nothing is mentioned all the same. */
 const heartbeat = 60_000;
@@ -27,7 +27,7 @@ export function plainView(out: Terminal, begin: number, source?: SourceLine): Vi
         if (state.phase === "ready" || state.phase === "failed") continue;
         const last = spoken.get(state.node) ?? begin;
         if (now - last < heartbeat) continue;
-        const since = state.stepSince ?? state.since;
+        const since = doingSince(state);
         const said = state.lastLine === "" ? "" : `: ${oneLine(state.lastLine).slice(0, 200)}`;
         const place = count(state).trim();
         say(
@@ -63,11 +63,14 @@ export function jsonView(out: Terminal): View {
         event: "lab-end",
         outcome: result.outcome,
         failed: result.failed,
-        nodes: result.nodes.map(({ since, ended, stepSince, ...state }) => ({
+        nodes: result.nodes.map((state) => ({
           ...state,
-          since: stamp(since),
-          ended: ended === null ? null : stamp(ended),
-          stepSince: stepSince === null ? null : stamp(stepSince),
+          since: stamp(state.since),
+          ended: state.ended === null ? null : stamp(state.ended),
+          running: state.running.map((step) => ({
+            ...step,
+            since: step.since === null ? null : stamp(step.since),
+          })),
         })),
       });
     },

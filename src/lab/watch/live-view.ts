@@ -1,10 +1,19 @@
 /** The view on a terminal: a row a node, drawn again in place. */
 import type { NodeProgress, Phase } from "./progress.ts";
 import type { Terminal, View, WatchResult } from "./view.ts";
-import { count, doing, eventLine, oneLine, resultText, type SourceLine, span } from "./words.ts";
+import { count, doing, doingSince, eventLine, oneLine, resultText, type SourceLine, span } from "./words.ts";
 
 /** Cuts a text to a number of columns, with an ellipsis; wide and coloured characters count as they show. */
 type Truncate = (text: string, columns: number) => string;
+
+/** Where a wide character meets the edge, cli-truncate may give one column too many. */
+export function fitting(truncate: Truncate, width: (text: string) => number): Truncate {
+  return (text, columns) => {
+    if (columns < 1) return "";
+    const cut = truncate(text, columns);
+    return width(cut) <= columns ? cut : truncate(text, columns - 1);
+  };
+}
 
 interface Size {
   readonly columns: number;
@@ -28,10 +37,10 @@ const colours: Readonly<Record<Phase, number>> = {
 };
 const barWidth = 12;
 
-function bar({ n, m, phase }: NodeProgress): string {
-  // A step that runs is not done.
-  const done = phase === "ready" ? 1 : n === null || m === null || m === 0 ? 0 : (n - 1) / m;
-  const full = Math.round(Math.min(1, Math.max(0, done)) * barWidth);
+function bar({ done, of, phase }: NodeProgress): string {
+  const share = phase === "ready" ? 1 : of === null || of === 0 ? 0 : Math.min(1, done / of);
+  // Only what is READY looks full.
+  const full = phase === "ready" ? barWidth : Math.min(barWidth - 1, Math.floor(share * barWidth));
   return "█".repeat(full) + "░".repeat(barWidth - full);
 }
 
@@ -69,7 +78,7 @@ export function frame(
     const since =
       state.phase === "ready" || state.phase === "failed"
         ? (state.ended ?? now) - state.since
-        : now - (state.stepSince ?? state.since);
+        : now - doingSince(state);
     const parts = [
       name,
       ...(columns >= 70 ? [bar(state)] : []),
@@ -94,7 +103,7 @@ export function frame(
         columns,
       ),
     );
-    if (two) lines.push(last === "" ? "" : paint(truncate(`${" ".repeat(4)}${last}`, columns), 2));
+    if (two && last !== "") lines.push(paint(truncate(`    ${last}`, columns), 2));
   }
   const hidden = nodes.filter(({ node }) => !chosen.has(node));
   if (hidden.length > 0) lines.push(truncate(`and ${hidden.length} more: ${tally(hidden)}`, columns));
@@ -132,21 +141,41 @@ export async function liveView(
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<View> {
   // Loaded here, as nothing else of the program needs them.
-  const [{ createLogUpdate }, { default: cliTruncate }] = await Promise.all([
+  const [{ createLogUpdate }, { default: cliTruncate }, { default: stringWidth }] = await Promise.all([
     import("log-update"),
     import("cli-truncate"),
+    import("string-width"),
   ]);
   const update = createLogUpdate(out as NodeJS.WritableStream);
-  const truncate: Truncate = (text, columns) => (columns < 1 ? "" : cliTruncate(text, columns));
-  const coloured = (environment.NO_COLOR ?? "") === "" && environment.TERM !== "dumb";
+  const truncate = fitting(cliTruncate, stringWidth);
+  const coloured = (environment.NO_COLOR ?? "") === "";
   const paint = (text: string, colour: number): string =>
     coloured && text !== "" ? `\x1b[${colour}m${text}\x1b[0m` : text;
   const size = (): Size => ({ columns: out.columns ?? 80, rows: out.rows ?? 24 });
   let last: readonly NodeProgress[] = [];
-  const stay = (line: string, now: number): void => {
+  let shown: { readonly lines: readonly string[]; readonly columns: number } = { lines: [], columns: 0 };
+  /** Erases the drawing. Terminals that became narrower have broken its lines: then it takes more rows than it had. */
+  const clear = (): void => {
     update.clear();
+    const { columns } = size();
+    if (columns < shown.columns) {
+      const more = shown.lines.map((line) => Math.max(1, Math.ceil(stringWidth(line) / columns)) - 1);
+      out.write("\x1b[1A\x1b[2K".repeat(more.reduce((sum, rows) => sum + rows, 0)));
+    }
+    shown = { lines: [], columns };
+  };
+  const draw = (now: number): void => {
+    if (last.length === 0) return;
+    const { columns } = size();
+    if (columns !== shown.columns) clear();
+    const lines = frame(last, now, size(), truncate, paint);
+    update(lines.join("\n"));
+    shown = { lines, columns };
+  };
+  const stay = (line: string, now: number): void => {
+    clear();
     out.write(`${line}\n`);
-    if (last.length > 0) update(frame(last, now, size(), truncate, paint).join("\n"));
+    draw(now);
   };
   return {
     event(event, progress, now): void {
@@ -157,13 +186,13 @@ export async function liveView(
     },
     draw(nodes, now): void {
       last = nodes;
-      if (nodes.length > 0) update(frame(nodes, now, size(), truncate, paint).join("\n"));
+      draw(now);
     },
     note(line): void {
       stay(line, Date.now());
     },
     close(result: WatchResult, now): void {
-      update.clear();
+      clear();
       update.done();
       out.write(resultText(result, now, source));
     },

@@ -17,17 +17,24 @@ export interface NodeFailure {
 /** Where a node stands in its first boot. */
 export type Phase = "booting" | "running" | "rebooting" | "ready" | "failed";
 
+/** A step that has begun and not ended. */
+export interface RunningStep {
+  readonly step: string;
+  readonly name: string;
+  readonly from: string | null;
+  /** When it began, in ms since 1970 by the node's clock. */
+  readonly since: number | null;
+}
+
 export interface NodeProgress {
   readonly node: string;
   readonly phase: Phase;
-  /** The runner's current or last step: number, count of all, name; null before the runner starts. */
-  readonly n: number | null;
-  readonly m: number | null;
-  readonly step: string | null;
-  readonly name: string | null;
-  readonly from: string | null;
-  /** When the current step began, in ms since 1970 by the clock of who wrote the event. */
-  readonly stepSince: number | null;
+  /** How many steps of this run have ended. */
+  readonly done: number;
+  /** How many there are; null before the runner starts. */
+  readonly of: number | null;
+  /** What runs now, in the order of their beginnings: a runner may work on several blocks side by side. */
+  readonly running: readonly RunningStep[];
   /** When the node was switched on, in ms since 1970. */
   readonly since: number;
   /** When the verdict fell, in ms since 1970. */
@@ -47,12 +54,9 @@ export function beginning(node: string, since: number): NodeProgress {
   return {
     node,
     phase: "booting",
-    n: null,
-    m: null,
-    step: null,
-    name: null,
-    from: null,
-    stepSince: null,
+    done: 0,
+    of: null,
+    running: [],
     since,
     ended: null,
     lastLine: "",
@@ -74,11 +78,15 @@ export function tailOf(event: RunnerEvent): readonly string[] {
   return lines.filter((line) => line.trim() !== "").slice(-tailLines);
 }
 
+function place(event: RunnerEvent): string | null {
+  return event.from === undefined || event.from === "-" ? null : event.from;
+}
+
 function failureOf(event: RunnerEvent): NodeFailure {
   return {
     step: event.step ?? null,
     name: event.name ?? null,
-    from: event.from === undefined || event.from === "-" ? null : event.from,
+    from: place(event),
     message: event.message ?? "failed",
     tail: tailOf(event),
   };
@@ -86,31 +94,53 @@ function failureOf(event: RunnerEvent): NodeFailure {
 
 /** The state after an event. */
 export function afterEvent(progress: NodeProgress, event: RunnerEvent): NodeProgress {
+  const { step } = event;
   const time = timeOf(event);
-  const known = {
-    ...progress,
-    n: event.n ?? progress.n,
-    m: event.m ?? progress.m,
-    step: event.step ?? progress.step,
-    name: event.name ?? progress.name,
-    from: event.from ?? progress.from,
-    lastLine: event.message ?? progress.lastLine,
-  };
+  const others = progress.running.filter((other) => other.step !== step);
   switch (event.event) {
     case "run-start":
-      return { ...progress, phase: "running", ended: null, failure: null, failedChecks: [] };
-    case "step-start":
-      return { ...known, phase: "running", stepSince: time, lastLine: "" };
-    case "check-fail":
-      return { ...known, failedChecks: [...progress.failedChecks, failureOf(event)] };
+      return {
+        ...progress,
+        phase: "running",
+        done: 0,
+        running: [],
+        ended: null,
+        lastLine: "",
+        failure: null,
+        failedChecks: [],
+      };
+    case "step-start": {
+      const begun = { step: step ?? "", name: event.name ?? step ?? "", from: place(event), since: time };
+      return {
+        ...progress,
+        phase: "running",
+        of: event.m ?? progress.of,
+        running: [...others, begun],
+        lastLine: "",
+      };
+    }
+    case "step-retry":
+      return { ...progress, lastLine: event.message ?? progress.lastLine };
     case "reboot":
-      return { ...known, phase: "rebooting", stepSince: time, lastLine: "reboots, as packages asked for it" };
+      return { ...progress, phase: "rebooting", running: [], lastLine: "as packages asked for it" };
     case "ready":
-      return { ...progress, phase: "ready", ended: time ?? progress.ended, stepSince: null, lastLine: "" };
+      return { ...progress, phase: "ready", ended: time, running: [], lastLine: "" };
     case "failed":
-      return { ...known, phase: "failed", ended: time, stepSince: null, failure: failureOf(event) };
-    default:
-      return known;
+      return { ...progress, phase: "failed", ended: time, running: [], failure: failureOf(event) };
+    default: {
+      // Whatever else names a step is its end.
+      if (step === undefined) return progress;
+      const failedChecks =
+        event.event === "check-fail" ? [...progress.failedChecks, failureOf(event)] : progress.failedChecks;
+      const ended = others.length < progress.running.length ? 1 : 0;
+      return {
+        ...progress,
+        done: progress.done + ended,
+        running: others,
+        failedChecks,
+        lastLine: event.message ?? "",
+      };
+    }
   }
 }
 
@@ -128,16 +158,17 @@ export function afterLook(
   if (progress.phase === "failed") return progress;
   if (state.power === "dead" || state.power === "off") {
     const how = state.power === "dead" ? "the machine died" : "the machine switched itself off";
+    const at = progress.running.at(-1);
     const failure = {
-      step: progress.step,
-      name: progress.name,
-      from: progress.from === "-" ? null : progress.from,
+      step: at?.step ?? null,
+      name: at?.name ?? null,
+      from: at?.from ?? null,
       message: state.reason === "" ? how : `${how}: ${state.reason}`,
       tail: tail.slice(-tailLines),
     };
-    return { ...progress, phase: "failed", ended: now, stepSince: null, failure };
+    return { ...progress, phase: "failed", ended: now, running: [], failure };
   }
   const line = tail.at(-1);
   // Once the runner speaks, its own events say more than the console.
-  return progress.n === null && line !== undefined ? { ...progress, lastLine: line } : progress;
+  return progress.of === null && line !== undefined ? { ...progress, lastLine: line } : progress;
 }

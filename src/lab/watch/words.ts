@@ -27,20 +27,26 @@ export function oneLine(text: string): string {
   );
 }
 
-/** `12/87`, padded to the width of the count; empty before the runner starts. */
-export function count({ n, m }: NodeProgress): string {
-  if (n === null) return "";
-  const all = String(m ?? "?");
-  return `${String(n).padStart(all.length)}/${all}`;
+/** `12/87`: the step it is at, of all, padded to the width of the count; empty before the runner starts. */
+export function count({ done, of, running, phase }: NodeProgress): string {
+  if (of === null) return "";
+  const at = phase === "ready" ? of : Math.min(of, done + (running.length > 0 ? 1 : 0));
+  return `${String(at).padStart(String(of).length)}/${of}`;
 }
 
 /** What the node does now, in a few words. */
-export function doing({ phase, name, step }: NodeProgress): string {
+export function doing({ phase, running, failure }: NodeProgress): string {
   if (phase === "ready") return "READY";
-  if (phase === "booting") return "booting";
-  if (phase === "rebooting") return "rebooting";
-  const what = oneLine(name ?? step ?? "starting");
-  return phase === "failed" ? `FAILED ${what}` : what;
+  if (phase === "booting" || phase === "rebooting") return phase;
+  if (phase === "failed") return `FAILED ${oneLine(failure?.name ?? failure?.step ?? "")}`.trim();
+  const last = running.at(-1);
+  if (last === undefined) return "between two steps";
+  return oneLine(last.name) + (running.length > 1 ? ` (and ${running.length - 1} more)` : "");
+}
+
+/** Since when it does that, in ms since 1970. */
+export function doingSince({ running, since }: NodeProgress): number {
+  return running.at(-1)?.since ?? since;
 }
 
 /** An event as a line, or null for one that needs none. */
@@ -55,6 +61,7 @@ export function eventLine(event: RunnerEvent): string | null {
     "step-skip": "same",
     "step-retry": "again",
     "step-fail": "FAIL",
+    "step-stop": "given up",
     "check-fail": "FAIL",
     reboot: "reboots",
     ready: "READY",
@@ -104,7 +111,7 @@ export function resultText(result: WatchResult, now: number, source?: SourceLine
     .filter(({ failure }) => failure === null)
     .map((state) => {
       const where = [count(state).trim(), doing(state)].filter((part) => part !== "").join(" ");
-      const since = state.stepSince === null ? "" : ` for ${span(now - state.stepSince)}`;
+      const since = state.phase === "ready" ? "" : ` for ${span(now - doingSince(state))}`;
       const said = state.phase === "ready" || state.lastLine === "" ? "" : `: ${oneLine(state.lastLine)}`;
       return `${state.node} ${where}${since}${said}\n`;
     });

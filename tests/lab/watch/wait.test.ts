@@ -136,10 +136,10 @@ suite("waiting for nodes", (test) => {
     const { result, took } = await wait({ a: { events }, b: ready("b", 10) }, 600);
     assert.equal([result.outcome, result.failed, Math.round(took)], ["timeout", null, 600]);
     assert.equal(
-      result.nodes.map(({ phase, n }) => [phase, n]),
+      result.nodes.map(({ phase, running }) => [phase, running.map(({ name }) => name)]),
       [
-        ["running", 3],
-        ["ready", null],
+        ["running", ["database"]],
+        ["ready", []],
       ],
     );
   });
