@@ -1,52 +1,93 @@
 /** Network configuration version 2, as netplan and cloud-init's own renderers of all targets accept it. */
-import type { Interface, NodePlan } from "../plan/model.ts";
+import type { Device, NodePlan } from "../plan/model.ts";
 import { Lines } from "./lines.ts";
 import { toYaml } from "./yaml.ts";
 
-function ethernet(nic: Interface): object {
-  const addressed = nic.address !== null;
+const sections = { card: "ethernets", bond: "bonds", vlan: "vlans", bridge: "bridges" } as const;
+
+/** What a device is made of. */
+function made(device: Device): object {
+  switch (device.kind) {
+    case "card":
+      return {
+        ...(device.mac === null ? {} : { match: { macaddress: device.mac } }),
+        // set-name needs a match; without one the card already goes by that name.
+        ...(device.mac === null || device.name === null ? {} : { "set-name": device.name }),
+      };
+    case "bond":
+      return {
+        interfaces: device.members,
+        ...(device.mac === null ? {} : { macaddress: device.mac }),
+        parameters: {
+          mode: device.mode === "lacp" ? "802.3ad" : "active-backup",
+          ...(device.rate === null ? {} : { "lacp-rate": device.rate }),
+          // Without it Linux never looks whether a card has a link.
+          "mii-monitor-interval": 100,
+          ...(device.hash === null ? {} : { "transmit-hash-policy": device.hash }),
+          ...(device.primary === null ? {} : { primary: device.primary }),
+        },
+      };
+    case "vlan":
+      return { id: device.tag, link: device.link };
+    case "bridge":
+      return {
+        interfaces: [device.port],
+        ...(device.mac === null ? {} : { macaddress: device.mac }),
+        // One port makes no loops; with the protocol on, it would carry nothing for half a minute.
+        parameters: { stp: false, "forward-delay": 0 },
+      };
+  }
+}
+
+/** What else a device says, however it is made. */
+function configured({ ip, mtu }: Device): object {
+  // Addresses are those written here. Where routers are listened for, networkd has an interface "configuring",
+  // and network-online.target and so the first boot wait, until it has given up on one: some twelve seconds.
+  const quiet = { dhcp4: false, dhcp6: false, "accept-ra": false };
+  const size = mtu === null ? {} : { mtu };
+  // Up without an address, and nothing at boot waits for it: the dead card of a bond, say.
+  if (ip === null) return { ...quiet, "link-local": [], optional: true, ...size };
   return {
-    ...(nic.mac === null ? {} : { match: { macaddress: nic.mac } }),
-    // set-name needs a match; without one the interface already goes by that name.
-    ...(nic.mac === null || nic.name === null ? {} : { "set-name": nic.name }),
-    dhcp4: false,
-    dhcp6: false,
-    // Addresses are those written here. Where routers are listened for, networkd has an interface "configuring",
-    // and network-online.target and so the first boot wait, until it has given up on one: some twelve seconds.
-    "accept-ra": false,
-    ...(addressed
-      ? { addresses: [`${nic.address}/${nic.prefix}`] }
-      : // Up without an address, and nothing at boot waits for it.
-        { "link-local": [], optional: true }),
-    ...(nic.gateway === null && nic.routes.length === 0
-      ? {}
-      : {
-          routes: [
-            // The words `to: default` are unknown to cloud-init's own renderers of Debian 12; this is the same route.
-            ...(nic.gateway === null ? [] : [{ to: "0.0.0.0/0", via: nic.gateway }]),
-            ...nic.routes.map(({ to, via }) => ({ to, via })),
-          ],
-        }),
-    ...(nic.nameservers.length === 0 && nic.search.length === 0
+    dhcp4: ip.dhcp4,
+    dhcp6: ip.dhcp6,
+    "accept-ra": ip.acceptRa,
+    ...(ip.dhcp4
+      ? {
+          // What the card is called by at PXE boot too, so that it gets the same address.
+          "dhcp-identifier": "mac",
+          "dhcp4-overrides": {
+            "use-routes": ip.dhcpRoutes,
+            "use-dns": ip.dhcpDns,
+            "use-hostname": false,
+            "use-mtu": mtu === null,
+          },
+        }
+      : {}),
+    ...(ip.addresses.length === 0 ? {} : { addresses: ip.addresses }),
+    ...(ip.routes.length === 0 ? {} : { routes: ip.routes }),
+    ...(ip.nameservers.length === 0 && ip.search.length === 0
       ? {}
       : {
           nameservers: {
-            ...(nic.nameservers.length === 0 ? {} : { addresses: nic.nameservers }),
-            ...(nic.search.length === 0 ? {} : { search: nic.search }),
+            ...(ip.nameservers.length === 0 ? {} : { addresses: ip.nameservers }),
+            ...(ip.search.length === 0 ? {} : { search: ip.search }),
           },
         }),
-    ...(nic.mtu === null ? {} : { mtu: nic.mtu }),
+    ...size,
   };
 }
 
 /** The network-config of a node. */
 export function networkConfig(plan: NodePlan): Lines {
   const lines = new Lines().add("version: 2\n", plan.from);
-  if (plan.interfaces.length === 0) return lines;
-  lines.add("ethernets:\n", plan.interfaces[0]?.from ?? plan.from);
-  for (const nic of plan.interfaces) {
-    const id = nic.mac === null ? (nic.name ?? nic.network) : nic.network;
-    lines.add(toYaml({ [id]: ethernet(nic) }).replace(/^(?=.)/gm, "  "), nic.from);
+  for (const kind of ["card", "bond", "vlan", "bridge"] as const) {
+    const devices = plan.devices.filter((device) => device.kind === kind);
+    if (devices[0] === undefined) continue;
+    lines.add(`${sections[kind]}:\n`, devices[0].from);
+    for (const device of devices) {
+      const text = toYaml({ [device.id]: { ...made(device), ...configured(device) } });
+      lines.add(text.replace(/^(?=.)/gm, "  "), device.from);
+    }
   }
   return lines;
 }

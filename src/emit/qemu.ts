@@ -41,9 +41,13 @@ function userNetwork(nic: Interface): string[] {
  * @param image path of a cloud image of the node's target; it is not written to (-snapshot)
  */
 export function qemuArguments(plan: NodePlan, seed: string, image: string): readonly string[] {
-  const management = plan.interfaces.find((nic) => nic.network === "management");
+  const management = plan.interfaces.find((nic) => nic.role === "management");
+  const card = plan.devices.find(
+    (device) =>
+      device.kind === "card" && management !== undefined && device.networks.includes(management.network),
+  );
   const nic = ["user", "model=virtio-net-pci"];
-  if (management?.mac !== undefined && management.mac !== null) nic.push(`mac=${management.mac}`);
+  if (card?.kind === "card" && card.mac !== null) nic.push(`mac=${card.mac}`);
   if (management !== undefined) nic.push(...userNetwork(management));
   return [
     "qemu-system-x86_64",

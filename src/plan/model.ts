@@ -4,6 +4,8 @@
  */
 import type { Position } from "../core/position.ts";
 import type { Filled } from "../core/text.ts";
+import type { Device as ResolvedDevice } from "../resolve/model.ts";
+import type { Role } from "../validate/documents.ts";
 
 export type Probe = { readonly timeout: number } & (
   | { readonly kind: "tcp"; readonly address: Filled }
@@ -98,12 +100,29 @@ export interface Script {
   readonly file: string;
 }
 
+/** A network device: what is made at boot. */
+export type Device = ResolvedDevice extends infer One
+  ? One extends ResolvedDevice
+    ? Omit<One, "path"> & { readonly from: Position }
+    : never
+  : never;
+
+/** The node's place in a network, whatever devices it takes; `devices` has those. */
 export interface Interface {
   readonly network: string;
+  readonly role: Role | null;
+  /** Of the card that is this network's alone, or null. */
   readonly mac: string | null;
+  /** The device that has the address; null leaves what the machine calls it. */
   readonly name: string | null;
+  /** The tag under which the network lies over a link, or null. */
+  readonly vlan: number | null;
+  /** The first fixed address, and the prefix of its range (of the network's first one without an address). */
   readonly address: string | null;
   readonly prefix: number;
+  /** All fixed addresses, with prefixes. */
+  readonly addresses: readonly string[];
+  /** The IPv4 default route that is written for it. */
   readonly gateway: string | null;
   readonly nameservers: readonly string[];
   readonly search: readonly string[];
@@ -141,6 +160,7 @@ export interface NodePlan {
     readonly from: Position;
   }[];
   readonly interfaces: readonly Interface[];
+  readonly devices: readonly Device[];
   readonly apt: {
     readonly proxy: string | null;
     readonly mirrors: { readonly primary: string | null; readonly security: string | null };

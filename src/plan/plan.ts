@@ -239,19 +239,10 @@ class NodePlanner {
         password: user.password === true ? `login.${user.name}` : null,
         from: positionOf(this.#site.loaded, ["access", "users", index]),
       })),
-      interfaces: [...node.interfaces].map(([network, nic]) => ({
-        network,
-        mac: nic.mac,
-        name: nic.name,
-        address: nic.address,
-        prefix: nic.network.cidr.prefix,
-        // One default route: the management network's. Another network's gateway is for what runs on it.
-        gateway: network === "management" ? (nic.network.doc.gateway ?? null) : null,
-        nameservers: nic.address === null ? [] : (nic.network.doc.nameservers ?? []),
-        search: nic.address === null ? [] : (nic.network.doc.search ?? []),
-        routes: nic.address === null ? [] : (nic.network.doc.routes ?? []),
-        mtu: nic.mtu,
-        from: positionOf(this.#site.loaded, nic.path, "key"),
+      interfaces: this.#interfaces(),
+      devices: node.devices.map(({ path, ...device }) => ({
+        ...device,
+        from: positionOf(this.#site.loaded, path, "key"),
       })),
       apt: {
         proxy: doc.apt?.proxy ?? null,
@@ -269,6 +260,32 @@ class NodePlanner {
       checks,
       cloudConfig: this.#cloudConfig(),
     };
+  }
+
+  #interfaces(): NodePlan["interfaces"] {
+    const { management, loaded } = this.#site;
+    return [...this.#node.interfaces.values()].map((nic) => {
+      const { network, addresses } = nic;
+      const fixed = addresses.length > 0;
+      const main = addresses.find(({ text }) => text === nic.address)?.range ?? network.ranges[0];
+      return {
+        network: network.name,
+        role: network.role,
+        mac: nic.mac,
+        name: nic.name,
+        vlan: nic.vlan,
+        address: nic.address,
+        prefix: main?.prefix ?? 0,
+        addresses: addresses.map(({ text, range }) => `${text}/${range.prefix}`),
+        // One default route: the management network's. Another network's gateway is for what runs on it.
+        gateway: network === management ? (network.ranges[0]?.gateway ?? null) : null,
+        nameservers: fixed ? network.nameservers : [],
+        search: fixed ? network.search : [],
+        routes: fixed ? network.routes.map(({ to, via }) => ({ to: to.text, via })) : [],
+        mtu: nic.mtu,
+        from: positionOf(loaded, nic.path, "key"),
+      };
+    });
   }
 
   // Scopes

@@ -1,4 +1,9 @@
-/** IPv4 arithmetic: addresses as unsigned 32-bit numbers. */
+/**
+ * Arithmetic of addresses. IPv4 alone works on unsigned 32-bit numbers; what must know both families works on `Ip`
+ * and `Range`, whose values are bigints. IPv6 texts are read and written by ipaddr.js (RFC 4291, RFC 5952); IPv4
+ * texts are not, as it takes octal and short forms, which nobody means in a site.
+ */
+import ipaddr from "ipaddr.js";
 
 /** @returns the address as a number, or null when it is not four decimal octets without leading zeros. */
 export function parseAddress(text: string): number | null {
@@ -41,6 +46,88 @@ export function isHostOf(address: number, cidr: Cidr): boolean {
 
 export function netmask(prefix: number): string {
   return formatAddress(2 ** 32 - 2 ** (32 - prefix));
+}
+
+export type Family = 4 | 6;
+
+/** An address of either family. */
+export interface Ip {
+  readonly family: Family;
+  readonly value: bigint;
+  /** As everybody writes it: equal addresses have equal texts. */
+  readonly text: string;
+}
+
+/** A network of either family. */
+export interface Range {
+  readonly family: Family;
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly prefix: number;
+  /** With the prefix, as everybody writes it. */
+  readonly text: string;
+}
+
+const bitsOf = (family: Family): number => (family === 4 ? 32 : 128);
+
+/** The text of an address: dotted, or as RFC 5952 wants it. */
+export function formatIp(family: Family, value: bigint): string {
+  if (family === 4) return formatAddress(Number(value));
+  const bytes = Array.from({ length: 16 }, (_, index) => Number((value >> BigInt(120 - 8 * index)) & 0xffn));
+  return new ipaddr.IPv6(bytes).toRFC5952String();
+}
+
+/** @returns the address, or null when the text is none; one with a zone (`fe80::1%eth0`) is none here. */
+export function parseIp(text: string): Ip | null {
+  if (!text.includes(":")) {
+    const value = parseAddress(text);
+    return value === null ? null : { family: 4, value: BigInt(value), text };
+  }
+  if (text.includes("%") || !ipaddr.IPv6.isValid(text)) return null;
+  let value = 0n;
+  for (const byte of ipaddr.IPv6.parse(text).toByteArray()) value = value * 256n + BigInt(byte);
+  return { family: 6, value, text: formatIp(6, value) };
+}
+
+/** The network of an address with a prefix of so many bits. */
+export function rangeAround({ family, value }: Ip, prefix: number): Range {
+  const size = 1n << BigInt(bitsOf(family) - prefix);
+  const first = value - (value % size);
+  return { family, first, last: first + size - 1n, prefix, text: `${formatIp(family, first)}/${prefix}` };
+}
+
+/**
+ * A network from its text.
+ * @returns the network, whose first address is the text's unless it has host bits set; null when it is none
+ */
+export function parseRange(text: string): { readonly range: Range; readonly hostBits: boolean } | null {
+  const [address = "", prefix = "", ...more] = text.split("/");
+  const ip = parseIp(address);
+  if (ip === null || more.length > 0 || !/^(0|[1-9]\d{0,2})$/.test(prefix)) return null;
+  if (Number(prefix) > bitsOf(ip.family)) return null;
+  const range = rangeAround(ip, Number(prefix));
+  return { range, hostBits: range.first !== ip.value };
+}
+
+/** Whether an address lies in a network. */
+export function contains(range: Range, ip: Ip): boolean {
+  return ip.family === range.family && ip.value >= range.first && ip.value <= range.last;
+}
+
+/**
+ * Whether a host may have an address in a network: it lies inside, and is neither the network's own address (in
+ * IPv6 that of its routers) nor, in IPv4, its broadcast address.
+ */
+export function isHostIn(range: Range, ip: Ip): boolean {
+  if (!contains(range, ip)) return false;
+  if (range.prefix >= bitsOf(range.family) - 1) return true;
+  return ip.value !== range.first && (range.family === 6 || ip.value !== range.last);
+}
+
+/** The first and the last address that hosts may have. */
+export function hostsOf({ family, first, last, prefix }: Range): readonly [string, string] {
+  if (prefix >= bitsOf(family) - 1) return [formatIp(family, first), formatIp(family, last)];
+  return [formatIp(family, first + 1n), formatIp(family, family === 4 ? last - 1n : last)];
 }
 
 /** A MAC address in lower case with colons, or null. Multicast and all-zero addresses are not a NIC's. */

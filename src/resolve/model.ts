@@ -7,10 +7,11 @@ import type {
   NodeDoc,
   Nouns,
   ProfileDoc,
+  Role,
   SiteDoc,
   TargetDoc,
 } from "../validate/documents.ts";
-import type { Cidr } from "./address.ts";
+import type { Family, Range } from "./address.ts";
 
 /** A component of the library. */
 export interface Component {
@@ -32,21 +33,101 @@ export interface Library {
   readonly file: (folder: string, name: string) => { readonly shown: string; readonly text: string } | null;
 }
 
+export interface NetworkRange extends Range {
+  readonly gateway: string | null;
+}
+
+export interface NetworkRoute {
+  readonly to: Range;
+  readonly via: string;
+  readonly path: Path;
+}
+
 export interface Network {
   readonly name: string;
   readonly doc: NetworkDoc;
-  readonly cidr: Cidr;
-}
-
-export interface Interface {
-  readonly network: Network;
-  readonly mac: string | null;
-  readonly address: string | null;
-  /** The name that files may use, or null when it stays what the machine calls it. */
-  readonly name: string | null;
+  /** What it is for: as the site says, or as its name says. */
+  readonly role: Role | null;
+  /** At least one; the management network's first is IPv4. */
+  readonly ranges: readonly NetworkRange[];
+  readonly nameservers: readonly string[];
+  readonly search: readonly string[];
+  readonly routes: readonly NetworkRoute[];
+  /** The tag by which it is told apart where it lies over a link with others. */
+  readonly vlan: number | null;
   readonly mtu: number | null;
   readonly path: Path;
 }
+
+/** A fixed address of a node in one of the network's ranges. */
+export interface InterfaceAddress {
+  readonly text: string;
+  readonly family: Family;
+  readonly range: NetworkRange;
+}
+
+/** A node's place in a network. */
+export interface Interface {
+  readonly network: Network;
+  /** Of the card that is this network's alone; null where the card is found by name, or lies under a link. */
+  readonly mac: string | null;
+  readonly addresses: readonly InterfaceAddress[];
+  /** The first fixed address: for management the one by which the node is known, which is IPv4. */
+  readonly address: string | null;
+  /** The name of the device that has the address, or null when it stays what the machine calls it. */
+  readonly name: string | null;
+  /** The tag under which it lies over a link, or null. */
+  readonly vlan: number | null;
+  readonly mtu: number | null;
+  readonly path: Path;
+}
+
+/** How a device gets addresses, routes and name servers. */
+export interface IpConfig {
+  /** With prefixes. */
+  readonly addresses: readonly string[];
+  readonly dhcp4: boolean;
+  readonly dhcp6: boolean;
+  /** Whether routers are listened for: for addresses (SLAAC) or for what DHCPv6 needs. */
+  readonly acceptRa: boolean;
+  /** Whether DHCP's routes and name servers are taken. */
+  readonly dhcpRoutes: boolean;
+  readonly dhcpDns: boolean;
+  readonly routes: readonly { readonly to: string; readonly via: string }[];
+  readonly nameservers: readonly string[];
+  readonly search: readonly string[];
+}
+
+interface DeviceBase {
+  /** What other devices refer to it by; where they do, also its name. */
+  readonly id: string;
+  /** The networks that it carries, itself or in what lies over it. */
+  readonly networks: readonly string[];
+  /** Null for a device that is up and has no addresses. */
+  readonly ip: IpConfig | null;
+  readonly mtu: number | null;
+  readonly path: Path;
+}
+
+/** A network device of a node, lower ones first: what is made at boot, whatever writes it down. */
+export type Device =
+  | (DeviceBase & {
+      readonly kind: "card";
+      readonly mac: string | null;
+      /** The name it is given; null leaves what the machine calls it. Without a MAC address it goes by this name. */
+      readonly name: string | null;
+    })
+  | (DeviceBase & {
+      readonly kind: "bond";
+      readonly members: readonly string[];
+      readonly mode: "lacp" | "active-backup";
+      readonly primary: string | null;
+      readonly hash: string | null;
+      readonly rate: string | null;
+      readonly mac: string | null;
+    })
+  | (DeviceBase & { readonly kind: "vlan"; readonly tag: number; readonly link: string })
+  | (DeviceBase & { readonly kind: "bridge"; readonly port: string; readonly mac: string | null });
 
 /** Nouns that are not a component's: of a profile, the site or a node. Later layers win over earlier ones. */
 export interface Layer {
@@ -69,7 +150,9 @@ export interface Node {
   /** The base profile first. */
   readonly profiles: readonly Doc<ProfileDoc>[];
   readonly address: string | null;
+  /** By network. */
   readonly interfaces: ReadonlyMap<string, Interface>;
+  readonly devices: readonly Device[];
   readonly generation: number;
   readonly cpus: number;
   readonly workers: number;
@@ -85,6 +168,8 @@ export interface Site {
   readonly doc: SiteDoc;
   readonly loaded: Loaded;
   readonly networks: ReadonlyMap<string, Network>;
+  /** The network by which the nodes reach each other; one of `networks`. */
+  readonly management: Network;
   readonly nodes: readonly Node[];
   readonly byName: ReadonlyMap<string, Node>;
   /** The nodes that run a component, in site order. */

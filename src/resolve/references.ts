@@ -17,14 +17,26 @@ type Tree = { readonly [key: string]: unknown };
 
 const anything = new Anything() as unknown as Value;
 const member = { name: "", host: "", address: "", index: 0, first: true, last: true };
-const network = {
+const listed = { index: 0, first: true, last: true };
+const ranges = [{ cidr: "", prefix: 0, ipv6: false, gateway: "", ...listed }];
+const siteNetwork = {
+  name: "",
+  role: "",
   cidr: "",
   prefix: 0,
   netmask: "",
-  network: "",
-  address: "",
   gateway: "",
+  ranges,
   mtu: 0,
+  vlan: 0,
+};
+const network = {
+  ...siteNetwork,
+  network: "",
+  ipv6: false,
+  address: "",
+  addresses: [{ address: "", prefix: 0, ipv6: false, ...listed }],
+  tagged: false,
   interface: "",
 };
 const unitSections = [
@@ -131,6 +143,7 @@ class References {
       }
     }
     const networks = Object.fromEntries([...names].map((name) => [name, network]));
+    const siteNetworks = Object.fromEntries([...names].map((name) => [name, siteNetwork]));
     return {
       node: {
         name: "",
@@ -141,9 +154,17 @@ class References {
         generation: 0,
         profile: "",
         networks,
+        roles: { management: network, overlay: network, storage: network },
+        providers: [{ ...network, ...listed }],
         runs: Object.fromEntries([...this.#library.components.keys()].map((name) => [name, true])),
       },
-      site: { name: "", domain: "", nodes: [{ name: "", fqdn: "", address: "" }], networks },
+      site: {
+        name: "",
+        domain: "",
+        nodes: [{ name: "", fqdn: "", address: "" }],
+        networks: siteNetworks,
+        providers: [{ ...siteNetwork, ...listed }],
+      },
       target: { name: "", family: "", version: "", codename: "", arch: "" },
     };
   }

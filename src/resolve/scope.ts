@@ -3,9 +3,9 @@
  * getters, so that only what a template names is computed.
  */
 import { type Filled, Text, type Value } from "../core/text.ts";
-import type { SiteDoc } from "../validate/documents.ts";
-import { formatAddress, netmask } from "./address.ts";
-import type { Component, Library, Node, Site } from "./model.ts";
+import type { Role, SiteDoc } from "../validate/documents.ts";
+import { formatIp, netmask } from "./address.ts";
+import type { Component, Interface, Library, Network, NetworkRange, Node, Site } from "./model.ts";
 import { type Scope, Unavailable } from "./template.ts";
 
 /** What stands beside the components in a scope: no component may be named like this. */
@@ -30,6 +30,83 @@ export function lazy<T extends object>(target: T, name: string, compute: () => u
   return target;
 }
 
+/** Ranges of a network, the first of which the network's own `cidr` and so on are taken from. */
+function rangesScope(network: Network): readonly { readonly [key: string]: Value }[] {
+  return network.ranges.map((range, index) => ({
+    cidr: range.text,
+    prefix: range.prefix,
+    ipv6: range.family === 6,
+    gateway: range.gateway ?? "",
+    index,
+    first: index === 0,
+    last: index === network.ranges.length - 1,
+  }));
+}
+
+/** The mask of a range; IPv6 has none. */
+function maskOf({ family, prefix }: NetworkRange): Value | Unavailable {
+  return family === 4
+    ? netmask(prefix)
+    : new Unavailable({
+        code: "unknown-name",
+        message: "an IPv6 network has no netmask",
+        hint: "use prefix",
+      });
+}
+
+/** A network as a node sees it. */
+function interfaceScope(node: Draft, nic: Interface): Scope {
+  const { network } = nic;
+  const { name } = network;
+  // The management network's first range is IPv4, and so is a node's address there.
+  const own = nic.addresses.find(({ text }) => text === nic.address)?.range;
+  const range = (own ?? network.ranges[0]) as NetworkRange;
+  return {
+    name,
+    role: network.role ?? "",
+    cidr: range.text,
+    prefix: range.prefix,
+    netmask: maskOf(range) as Value,
+    network: formatIp(range.family, range.first),
+    ipv6: range.family === 6,
+    address:
+      nic.address ??
+      new Unavailable({
+        code: "bad-address",
+        message: `node "${node.name}" has no address on ${name}`,
+        hint: `give interfaces.${name} an address`,
+      }),
+    addresses: nic.addresses.map(({ text, family, range: in_ }, index) => ({
+      address: text,
+      prefix: in_.prefix,
+      ipv6: family === 6,
+      index,
+      first: index === 0,
+      last: index === nic.addresses.length - 1,
+    })),
+    gateway:
+      range.gateway ??
+      new Unavailable({ code: "unknown-name", message: `the network ${name} has no gateway` }),
+    ranges: rangesScope(network),
+    mtu: nic.mtu ?? 1500,
+    vlan:
+      nic.vlan ??
+      new Unavailable({
+        code: "unknown-name",
+        message: `${name} is not tagged on node "${node.name}"`,
+        hint: "ask with when, or do without",
+      }),
+    tagged: nic.vlan !== null,
+    interface:
+      nic.name ??
+      new Unavailable({
+        code: "unknown-name",
+        message: `the interface of ${name} has no name of its own`,
+        hint: `give the node's interfaces.${name} a name, or do without`,
+      }),
+  };
+}
+
 function nodeScope(node: Draft & Partial<Pick<Node, "components">>, library: Library | null): Scope {
   const scope: Record<string, Value | Unavailable> = {
     name: node.name,
@@ -42,37 +119,38 @@ function nodeScope(node: Draft & Partial<Pick<Node, "components">>, library: Lib
     generation: node.generation,
     profile: node.profile,
   };
+  const views = new Map<Interface, Scope>();
+  const view = (nic: Interface): Scope => {
+    const made = views.get(nic) ?? interfaceScope(node, nic);
+    views.set(nic, made);
+    return made;
+  };
   lazy(scope, "networks", () =>
-    Object.fromEntries(
-      [...node.interfaces].map(([name, nic]) => [
-        name,
-        {
-          cidr: nic.network.doc.cidr,
-          prefix: nic.network.cidr.prefix,
-          netmask: netmask(nic.network.cidr.prefix),
-          network: formatAddress(nic.network.cidr.network),
-          address:
-            nic.address ??
-            new Unavailable({
-              code: "bad-address",
-              message: `node "${node.name}" has no address on ${name}`,
-              hint: `give interfaces.${name} an address`,
-            }),
-          gateway:
-            nic.network.doc.gateway ??
-            new Unavailable({ code: "unknown-name", message: `the network ${name} has no gateway` }),
-          mtu: nic.mtu ?? 1500,
-          interface:
-            nic.name ??
-            new Unavailable({
-              code: "unknown-name",
-              message: `the interface of ${name} has no name of its own`,
-              hint: `give the node's interfaces.${name} a name, or do without`,
-            }),
-        },
-      ]),
-    ),
+    Object.fromEntries([...node.interfaces].map(([name, nic]) => [name, view(nic)])),
   );
+  lazy(scope, "roles", () => {
+    const of = (role: Role): Interface | undefined =>
+      [...node.interfaces.values()].find(({ network }) => network.role === role);
+    const management = of("management");
+    const none = new Unavailable({
+      code: "bad-address",
+      message: `node "${node.name}" has no management address`,
+    });
+    // What has no network of its own goes by management.
+    return Object.fromEntries(
+      (["management", "overlay", "storage"] as const).map((role) => {
+        const nic = of(role) ?? management;
+        return [role, nic === undefined ? none : view(nic)];
+      }),
+    );
+  });
+  lazy(scope, "providers", () => {
+    const all = [...node.interfaces.values()].filter(({ network }) => network.role === "provider");
+    return all.map((nic, index) => {
+      const listed = Object.defineProperties({}, Object.getOwnPropertyDescriptors(view(nic)));
+      return Object.assign(listed, { index, first: index === 0, last: index === all.length - 1 });
+    });
+  });
   if (node.components !== undefined && library !== null) {
     const components = node.components;
     lazy(scope, "runs", () => {
@@ -218,6 +296,22 @@ export function baseScope(
   return scope;
 }
 
+/** A network as everybody sees it. */
+function networkScope(network: Network): { [key: string]: Value } {
+  const range = network.ranges[0] as NetworkRange;
+  return {
+    name: network.name,
+    role: network.role ?? "",
+    cidr: range.text,
+    prefix: range.prefix,
+    netmask: maskOf(range) as Value,
+    gateway: range.gateway ?? "",
+    ranges: rangesScope(network),
+    mtu: network.mtu ?? 1500,
+    vlan: network.vlan ?? "",
+  };
+}
+
 const siteScopes = new WeakMap<Site, Scope>();
 
 function siteScope(site: Site): Scope {
@@ -235,19 +329,17 @@ function siteScope(site: Site): Scope {
       })),
     );
     lazy(made, "networks", () =>
-      Object.fromEntries(
-        [...site.networks].map(([name, { doc, cidr }]) => [
-          name,
-          {
-            cidr: doc.cidr,
-            prefix: cidr.prefix,
-            netmask: netmask(cidr.prefix),
-            gateway: doc.gateway ?? "",
-            mtu: doc.mtu ?? 1500,
-          },
-        ]),
-      ),
+      Object.fromEntries([...site.networks].map(([name, network]) => [name, networkScope(network)])),
     );
+    lazy(made, "providers", () => {
+      const all = [...site.networks.values()].filter(({ role }) => role === "provider");
+      return all.map((network, index) => ({
+        ...networkScope(network),
+        index,
+        first: index === 0,
+        last: index === all.length - 1,
+      }));
+    });
     scope = made;
     siteScopes.set(site, scope);
   }

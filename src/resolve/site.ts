@@ -5,9 +5,11 @@ import type { Problem } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
 import type { Value } from "../core/text.ts";
 import { type Loaded, type Path, positionOf } from "../load/marks.ts";
-import type { Doc, NodeDoc, OptionDoc, ProfileDoc, SiteDoc } from "../validate/documents.ts";
-import { formatAddress, isHostName, isHostOf, parseAddress, parseCidr, parseMac } from "./address.ts";
-import type { Component, Interface, Layer, Library, Network, Node, Site } from "./model.ts";
+import type { Doc, OptionDoc, ProfileDoc, SiteDoc } from "../validate/documents.ts";
+import { isHostIn, isHostName, parseIp } from "./address.ts";
+import { type Claims, type NodeNetworks, resolveNodeNetworks } from "./links.ts";
+import type { Component, Layer, Library, Node, Site } from "./model.ts";
+import { resolveNetworks } from "./networks.ts";
 import { optionScope } from "./scope.ts";
 import { evaluate, holds, type Rendering, Unavailable } from "./template.ts";
 
@@ -86,30 +88,30 @@ export function resolveSite(
   const nodes: Node[] = [];
   const ledger: ProfileOptions = { used: new Set(), unused: new Map() };
   const names = new Map<string, Path>();
-  const addresses = new Map<string, Path>();
-  const macs = new Map<string, Path>();
+  const claims: Claims = { addresses: new Map(), macs: new Map() };
   let sound = siteTarget !== undefined && networks !== null;
 
   const front = doc.front;
   if (front !== undefined && networks !== null) {
-    const management = networks.get("management");
-    const value = parseAddress(front.address);
-    if (value === null || (management !== undefined && !isHostOf(value, management.cidr))) {
+    const { management } = networks;
+    const [range] = management.ranges;
+    const ip = parseIp(front.address);
+    if (ip === null || (range !== undefined && !isHostIn(range, ip))) {
       problems.add({
         code: "bad-address",
         at: at(["front", "address"]),
         message: `${front.address} is not an address of the management network`,
         hint: "the front is an address that the nodes share",
       });
-    } else if (front.address === management?.doc.gateway) {
+    } else if (ip.text === range?.gateway) {
       problems.add({
         code: "bad-address",
         at: at(["front", "address"]),
-        message: `${front.address} is the gateway of management`,
+        message: `${front.address} is the gateway of ${management.name}`,
         hint: "the front is an address that the nodes share",
-        also: [{ at: at(["networks", "management", "gateway"]), label: "the gateway" }],
+        also: [{ at: at([...management.path, "gateway"]), label: "the gateway" }],
       });
-    } else addresses.set(front.address, ["front", "address"]);
+    } else claims.addresses.set(ip.text, ["front", "address"]);
     if (!isHostName(front.name)) {
       problems.add({
         code: "bad-name",
@@ -155,10 +157,10 @@ export function resolveSite(
     } else if (chain === null) {
       profileChain(node.profile, library, rendering, at([...path, "profile"]));
     }
-    const interfaces =
+    const { interfaces, devices }: NodeNetworks =
       networks === null
-        ? new Map<string, Interface>()
-        : resolveInterfaces(name, node, site, networks, { addresses, macs }, rendering);
+        ? { interfaces: new Map(), devices: [] }
+        : resolveNodeNetworks(name, node, site, networks, claims, rendering);
     checkCloudConfig(node.cloud_config, loaded, [...path, "cloud_config"], rendering);
     if (chain === null || nodeTarget === undefined) {
       sound = false;
@@ -175,8 +177,9 @@ export function resolveSite(
       target: nodeTarget,
       profile: node.profile,
       profiles: chain,
-      address: interfaces.get("management")?.address ?? null,
+      address: (networks === null ? undefined : interfaces.get(networks.management.name))?.address ?? null,
       interfaces,
+      devices,
       generation: node.generation ?? 1,
       cpus,
       // As many as there are CPUs, but no more than one for each 2 GiB, so that a small machine is not swamped.
@@ -231,7 +234,8 @@ export function resolveSite(
     name: doc.site,
     doc,
     loaded,
-    networks,
+    networks: networks.byName,
+    management: networks.management,
     nodes,
     byName: new Map(nodes.map((node) => [node.name, node])),
     groups,
@@ -651,194 +655,4 @@ function checkUsers(site: Doc<SiteDoc>, rendering: Rendering): void {
       notice: true,
     });
   }
-}
-
-function resolveNetworks(site: Doc<SiteDoc>, rendering: Rendering): Map<string, Network> | null {
-  const networks = new Map<string, Network>();
-  let sound = true;
-  const fail = (
-    code: "bad-network" | "bad-address",
-    path: Path,
-    message: string,
-    hintText?: string,
-  ): void => {
-    sound = false;
-    rendering.problems.add({
-      code,
-      at: positionOf(site.loaded, path),
-      message,
-      ...(hintText === undefined ? {} : { hint: hintText }),
-    });
-  };
-  for (const [name, doc] of Object.entries(site.doc.networks)) {
-    const path: Path = ["networks", name];
-    const cidr = parseCidr(doc.cidr);
-    if (cidr === null) {
-      const [address, prefix] = doc.cidr.split("/");
-      const value = parseAddress(address ?? "");
-      const bits = Number(prefix);
-      fail(
-        "bad-network",
-        [...path, "cidr"],
-        `"${doc.cidr}" is not a network`,
-        value !== null && Number.isInteger(bits) && bits >= 0 && bits <= 32
-          ? `the network of that address is ${formatAddress(value - (value % 2 ** (32 - bits)))}/${bits}`
-          : "write it like 10.0.0.0/24",
-      );
-      continue;
-    }
-    for (const [other, { cidr: c }] of networks) {
-      if (cidr.network <= c.broadcast && c.network <= cidr.broadcast)
-        fail(
-          "bad-network",
-          [...path, "cidr"],
-          `the network overlaps "${other}" (${site.doc.networks[other]?.cidr})`,
-          "give each network a range of its own",
-        );
-    }
-    if (doc.gateway !== undefined) {
-      const gateway = parseAddress(doc.gateway);
-      if (gateway === null || !isHostOf(gateway, cidr))
-        fail(
-          "bad-address",
-          [...path, "gateway"],
-          `the gateway ${doc.gateway} is not an address of ${doc.cidr}`,
-          "a gateway must be reachable in its own network",
-        );
-    }
-    for (const [index, server] of (doc.nameservers ?? []).entries()) {
-      if (parseAddress(server) === null)
-        fail("bad-address", [...path, "nameservers", index], `"${server}" is not an IPv4 address`);
-    }
-    for (const [index, route] of (doc.routes ?? []).entries()) {
-      if (parseCidr(route.to) === null)
-        fail("bad-network", [...path, "routes", index, "to"], `"${route.to}" is not a network`);
-      const via = parseAddress(route.via);
-      if (via === null || !isHostOf(via, cidr))
-        fail(
-          "bad-address",
-          [...path, "routes", index, "via"],
-          `${route.via} is not an address of ${doc.cidr}`,
-        );
-    }
-    networks.set(name, { name, doc, cidr });
-  }
-  if (!networks.has("management") && sound) {
-    fail(
-      "bad-network",
-      ["networks"],
-      'the site has no network named "management"',
-      "the nodes reach each other over it",
-    );
-  }
-  return sound ? networks : null;
-}
-
-function resolveInterfaces(
-  nodeName: string,
-  node: NodeDoc,
-  site: Doc<SiteDoc>,
-  networks: ReadonlyMap<string, Network>,
-  seen: { addresses: Map<string, Path>; macs: Map<string, Path> },
-  rendering: Rendering,
-): Map<string, Interface> {
-  const result = new Map<string, Interface>();
-  const { problems } = rendering;
-  const base: Path = ["nodes", nodeName, "interfaces"];
-  const at = (path: Path, part: "key" | "value" = "value"): Position => positionOf(site.loaded, path, part);
-  for (const [name, doc] of Object.entries(node.interfaces ?? {})) {
-    const path: Path = [...base, name];
-    const network = networks.get(name);
-    if (network === undefined) {
-      problems.add({
-        code: "unknown-network",
-        at: at(path, "key"),
-        message: `the site has no network "${name}"`,
-        ...hint(name, [...networks.keys()]),
-      });
-      continue;
-    }
-    let mac: string | null = null;
-    if (doc.mac !== undefined) {
-      mac = parseMac(doc.mac);
-      const other = mac === null ? undefined : seen.macs.get(mac);
-      if (mac === null)
-        problems.add({
-          code: "bad-mac",
-          at: at([...path, "mac"]),
-          message: `"${doc.mac}" is not the MAC address of a network card`,
-          hint: "six pairs of hexadecimal digits in quotes, the second digit even",
-        });
-      else if (other !== undefined)
-        problems.add({
-          code: "bad-mac",
-          at: at([...path, "mac"]),
-          message: `the MAC address ${mac} is used twice`,
-          hint: "each card has its own",
-          also: [{ at: at(other), label: "the first" }],
-        });
-      if (mac !== null) seen.macs.set(mac, [...path, "mac"]);
-    } else if (doc.name === undefined) {
-      problems.add({
-        code: "bad-mac",
-        at: at(path, "key"),
-        message: `the interface "${name}" of "${nodeName}" has neither mac nor name`,
-        hint: "seedsmith must know which card it is: give its MAC address",
-      });
-    }
-    if (doc.address !== undefined) {
-      const value = parseAddress(doc.address);
-      const other = seen.addresses.get(doc.address);
-      const where = at([...path, "address"]);
-      if (value === null)
-        problems.add({
-          code: "bad-address",
-          at: where,
-          message: `"${doc.address}" is not an IPv4 address`,
-          hint: "write it like 10.0.0.11, without a prefix",
-        });
-      else if (!isHostOf(value, network.cidr))
-        problems.add({
-          code: "bad-address",
-          at: where,
-          message: `${doc.address} is not a host address of ${name} (${network.doc.cidr})`,
-          hint: `choose one between ${formatAddress(network.cidr.network + 1)} and ${formatAddress(network.cidr.broadcast - 1)}`,
-        });
-      else if (doc.address === network.doc.gateway)
-        problems.add({
-          code: "bad-address",
-          at: where,
-          message: `${doc.address} is the gateway of ${name}`,
-          hint: "give the node or the gateway another address",
-          also: [{ at: at(["networks", name, "gateway"]), label: "the gateway" }],
-        });
-      else if (other !== undefined)
-        problems.add({
-          code: "bad-address",
-          at: where,
-          message: `the address ${doc.address} is used twice`,
-          hint: "each node has its own",
-          also: [{ at: at(other), label: "the first" }],
-        });
-      if (value !== null) seen.addresses.set(doc.address, [...path, "address"]);
-    }
-    const mtu = doc.mtu ?? network.doc.mtu ?? null;
-    result.set(name, {
-      network,
-      mac,
-      address: doc.address ?? null,
-      name: doc.name ?? (name === "management" || mac === null ? null : name),
-      mtu,
-      path,
-    });
-  }
-  if (node.interfaces?.["management"]?.address === undefined) {
-    problems.add({
-      code: "bad-address",
-      at: at(["nodes", nodeName], "key"),
-      message: `"${nodeName}" has no address on the management network`,
-      hint: "add interfaces: { management: { mac: ..., address: ... } }",
-    });
-  }
-  return result;
 }

@@ -169,18 +169,35 @@ export interface ProfileDoc extends Nouns {
   readonly cloud_config?: { readonly [key: string]: Data };
 }
 
+export type Role = "management" | "provider" | "overlay" | "storage";
+
 export interface NetworkDoc {
-  readonly cidr: string;
-  readonly gateway?: string;
+  readonly role?: Role;
+  readonly cidr: string | readonly string[];
+  readonly gateway?: string | readonly string[];
   readonly nameservers?: readonly string[];
   readonly search?: readonly string[];
   readonly routes?: readonly { readonly to: string; readonly via: string }[];
+  readonly vlan?: number;
   readonly mtu?: number;
+}
+
+/** A card that several networks lie over, or, with members, a bond of cards. */
+export interface LinkDoc {
+  readonly mac?: string;
+  readonly mode?: "lacp" | "active-backup";
+  readonly members?: readonly string[];
+  readonly primary?: string;
+  readonly hash?: "layer2" | "layer2+3" | "layer3+4";
+  readonly rate?: "slow" | "fast";
 }
 
 export interface InterfaceDoc {
   readonly mac?: string;
-  readonly address?: string;
+  readonly over?: string;
+  readonly tagged?: boolean;
+  readonly bridge?: string;
+  readonly address?: string | readonly string[];
   readonly name?: string;
   readonly mtu?: number;
 }
@@ -190,6 +207,7 @@ export interface NodeDoc extends Nouns {
   readonly target?: string;
   readonly generation?: number;
   readonly size?: { readonly cpus?: number; readonly memory?: string; readonly disk?: string };
+  readonly links?: { readonly [name: string]: LinkDoc };
   readonly interfaces?: { readonly [network: string]: InterfaceDoc };
   readonly options?: OptionValues;
   readonly cloud_config?: { readonly [key: string]: Data };

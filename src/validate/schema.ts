@@ -259,7 +259,21 @@ export const profile: Schema = object(
   ["profile"],
 );
 
-const address: Schema = { type: "string", description: "an IPv4 address" };
+const address: Schema = { type: "string", description: "an IP address" };
+const addresses: Schema = {
+  type: ["string", "array"],
+  items: address,
+  minItems: 1,
+  description: "an IP address, or a list with one of each family",
+};
+const mtu: Schema = { type: "integer", minimum: 576, maximum: 9216 };
+/** Linux takes 15 characters for an interface's name. */
+const interfaceName: Schema = {
+  type: "string",
+  pattern: "^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$",
+  description: "an interface name",
+};
+const mac: Schema = { type: "string", description: "a MAC address in quotes" };
 
 export const site: Schema = object(
   {
@@ -270,12 +284,19 @@ export const site: Schema = object(
     networks: map(
       object(
         {
-          cidr: { type: "string", description: "a network such as 10.0.0.0/24" },
-          gateway: address,
+          role: { enum: ["management", "provider", "overlay", "storage"] },
+          cidr: {
+            type: ["string", "array"],
+            items: string,
+            minItems: 1,
+            description: "a network such as 10.0.0.0/24, or a list with an IPv4 and an IPv6 one",
+          },
+          gateway: addresses,
           nameservers: list(address),
           search: list(string),
           routes: list(object({ to: string, via: address }, ["to", "via"])),
-          mtu: { type: "integer", minimum: 576, maximum: 9216 },
+          vlan: { type: "integer", minimum: 1, maximum: 4094 },
+          mtu,
         },
         ["cidr"],
       ),
@@ -314,17 +335,32 @@ export const site: Schema = object(
             memory: { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 8G" },
             disk: { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 40G" },
           }),
+          links: map(
+            object({
+              mac,
+              mode: { enum: ["lacp", "active-backup"] },
+              members: { type: "array", items: string, minItems: 1 },
+              primary: string,
+              hash: { enum: ["layer2", "layer2+3", "layer3+4"] },
+              rate: { enum: ["slow", "fast"] },
+            }),
+            interfaceName,
+          ),
           interfaces: map(
             object(
               {
-                mac: { type: "string", description: "a MAC address in quotes" },
-                address,
-                name: {
-                  type: "string",
-                  pattern: "^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$",
-                  description: "an interface name",
+                mac,
+                over: string,
+                tagged: boolean,
+                bridge: interfaceName,
+                address: {
+                  type: ["string", "array"],
+                  items: address,
+                  minItems: 1,
+                  description: "an IP address, dhcp or slaac, or a list of these",
                 },
-                mtu: { type: "integer", minimum: 576, maximum: 9216 },
+                name: interfaceName,
+                mtu,
               },
               [],
             ),

@@ -106,7 +106,11 @@ function describe(error: ErrorObject, doc: Loaded): Problem | null {
         code: "bad-name",
         at: positionOf(doc, [...path, key], "key"),
         message: `"${key}" is not a valid name here`,
-        hint: "use lower-case letters, digits and underscores, beginning with a letter",
+        hint:
+          (parent["propertyNames"] as { description?: string } | undefined)?.description ===
+          "an interface name"
+            ? "use letters, digits, dots, dashes and underscores, beginning with a letter, at most 15"
+            : "use lower-case letters, digits and underscores, beginning with a letter",
       };
     }
     case "pattern":
