@@ -2,23 +2,21 @@
  * What is kept of a node's first boot: enough for its timeline, its junit report and a look back after the machine
  * is gone.
  */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { LabError } from "../command.ts";
+import type { Driver, LabDescription, LabMachine } from "../driver.ts";
 import type { RunnerEvent } from "../events.ts";
-import type { NodeFailure, Phase } from "../watch/progress.ts";
+import type { NodeFailure, NodeProgress, Phase } from "../watch/progress.ts";
+import { readCloudInitLog, type Stretch } from "./cloud-init-log.ts";
+import { type DpkgWork, minutesOf, readDpkgLog } from "./dpkg-log.ts";
 
-/** A stretch of time, in ms since 1970. */
-export interface Stretch {
+/** What the plan says of a step, check or wait. */
+export interface PlannedAction {
+  readonly kind: "step" | "unit" | "ready" | "wait" | "check";
   readonly name: string;
-  readonly start: number;
-  /** Null when it had not ended by then. */
-  readonly end: number | null;
-}
-
-/** What dpkg did, as its log tells. */
-export interface DpkgWork {
-  readonly kind: "unpack" | "configure" | "triggers" | "remove";
-  readonly package: string;
-  readonly start: number;
-  readonly end: number;
+  /** `file:line`. */
+  readonly from: string;
 }
 
 export interface BootRecord {
@@ -31,11 +29,142 @@ export interface BootRecord {
   /** When this was gathered, in ms since 1970. */
   readonly gathered: number;
   readonly phase: Phase;
+  /** When the verdict fell, in ms since 1970; null before. */
+  readonly ended: number | null;
   readonly failure: NodeFailure | null;
   readonly events: readonly RunnerEvent[];
+  /** All actions of the plan by id, in its order, so that one that was never reached is known too. */
+  readonly actions: Readonly<Record<string, PlannedAction>>;
   /** Stages and modules of cloud-init, of all boots; empty where its log could not be had. */
   readonly cloudInit: readonly Stretch[];
   readonly dpkg: readonly DpkgWork[];
   /** In which bytes it differs from production. */
   readonly differences: readonly string[];
+}
+
+interface PlanFile {
+  readonly blocks?: readonly { readonly actions?: readonly PlanAction[] }[];
+  readonly checks?: readonly PlanAction[];
+}
+interface PlanAction {
+  readonly kind: PlannedAction["kind"];
+  readonly id: string;
+  readonly name?: string;
+  readonly unit?: string;
+  readonly from: string;
+}
+
+/** The actions of a node's `plan.json` by id; none when there is no such file. */
+export function plannedActions(text: string | null): Readonly<Record<string, PlannedAction>> {
+  if (text === null) return {};
+  const plan = JSON.parse(text) as PlanFile;
+  const all = [...(plan.blocks ?? []).flatMap(({ actions }) => actions ?? []), ...(plan.checks ?? [])];
+  return Object.fromEntries(
+    all.map(({ kind, id, name, unit, from }) => [
+      id,
+      { kind, name: name ?? unit ?? id, from: from.replace(/:\d+$/, "") },
+    ]),
+  );
+}
+
+function textOf(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}
+
+/** What a driver cannot get from the machine is missing from the record, never a reason to have none. */
+async function output(
+  driver: Driver,
+  lab: LabDescription,
+  machine: string,
+  argv: readonly string[],
+): Promise<string> {
+  try {
+    const done = await driver.exec(lab, machine, argv, { timeout: 30 });
+    return done.status === 0 ? done.stdout : "";
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * Gathers the record of a node from its machine, which may be in any state.
+ * @param progress where the node stands
+ * @param known events that were seen earlier, for a machine that no longer gives any
+ */
+export async function gatherRecord(
+  driver: Driver,
+  lab: LabDescription,
+  machine: LabMachine,
+  progress: NodeProgress,
+  known: readonly RunnerEvent[] = [],
+): Promise<BootRecord> {
+  const { name } = machine;
+  let events = known;
+  try {
+    const found = (await driver.events(lab, name, 0)).events;
+    if (found.length >= known.length) events = found;
+  } catch {}
+  const cloudInit = await output(driver, lab, name, ["cat", "/var/log/cloud-init.log"]);
+  const dpkg = await output(driver, lab, name, ["cat", "/var/log/dpkg.log"]);
+  const zone = dpkg === "" ? "" : await output(driver, lab, name, ["date", "+%z"]);
+  return {
+    format: 1,
+    node: name,
+    target: machine.target,
+    driver: lab.driver,
+    poweredOn: progress.since,
+    gathered: Date.now(),
+    phase: progress.phase,
+    ended: progress.ended,
+    failure: progress.failure,
+    events,
+    actions: plannedActions(textOf(join(machine.seed, "plan.json"))),
+    cloudInit: readCloudInitLog(cloudInit),
+    dpkg: readDpkgLog(dpkg, minutesOf(zone)),
+    differences: driver.differences(machine),
+  };
+}
+
+const folder = (lab: string): string => join(lab, "records");
+
+/**
+ * Keeps a record in the lab's folder, where it outlives the machine.
+ * @param lab the lab's folder, `build/<site>/lab`
+ * @returns its path
+ */
+export function saveRecord(lab: string, record: BootRecord): string {
+  mkdirSync(folder(lab), { recursive: true, mode: 0o700 });
+  const path = join(folder(lab), `${record.node}.json`);
+  writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+  return path;
+}
+
+/**
+ * The records that a lab's folder has, by node.
+ * @throws LabError on one that cannot be read
+ */
+export function readRecords(lab: string): Map<string, BootRecord> {
+  const records = new Map<string, BootRecord>();
+  if (!existsSync(folder(lab))) return records;
+  for (const name of readdirSync(folder(lab)).sort()) {
+    if (!name.endsWith(".json")) continue;
+    const path = join(folder(lab), name);
+    let record: BootRecord;
+    try {
+      record = JSON.parse(readFileSync(path, "utf8")) as BootRecord;
+      if (record.format !== 1 || !Array.isArray(record.events)) throw new Error("no record of a boot");
+    } catch (error) {
+      throw new LabError(
+        `${path} is damaged: ${(error as Error).message}`,
+        "delete it; the next boot makes another",
+      );
+    }
+    records.set(record.node, record);
+  }
+  return records;
 }
