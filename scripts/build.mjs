@@ -33,6 +33,10 @@ const bundle = (name, entry, more) =>
 await bundle("index", "src/index.ts", {
   banner: { js: 'const seedsmithUrl=require("node:url").pathToFileURL(__filename).href;' },
 });
+// The keeper of a lab's machine: a process for each, so it should be small.
+await bundle("keep", "src/lab/keep.ts", {
+  banner: { js: 'const seedsmithUrl=require("node:url").pathToFileURL(__filename).href;' },
+});
 await bundle("program", "src/cli.ts", {
   banner: { js: "(function(require,module,seedsmithUrl){" },
   footer: { js: "})" },

@@ -9,7 +9,7 @@ import type { Choice, Compiled } from "./commands/compile.ts";
 import type { LabRequest } from "./commands/lab/request.ts";
 import { type RenderResult, render, renderInWorker } from "./commands/render.ts";
 import { seconds } from "./core/duration.ts";
-import { exit } from "./core/exit.ts";
+import { exit, Usage } from "./core/exit.ts";
 import type { Position } from "./core/position.ts";
 import type { Problem } from "./core/problem.ts";
 import { formatProblems, problemsAsJson } from "./core/report.ts";
@@ -224,8 +224,6 @@ Exit codes: 0 fine, 1 problems in the input, 2 wrong usage, 3 a host tool is mis
 4 a node failed to become healthy, 70 a defect of seedsmith.
 `;
 }
-
-class Usage extends Error {}
 
 function unknownCommand(name: string): Usage {
   const hint = suggest(name, [...Object.keys(commands), "lab"]);

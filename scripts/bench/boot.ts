@@ -1,6 +1,7 @@
 /** The first boot of a controller against the install guide's own commands, run as one script. */
 
-import type { Machine, Seed } from "../../src/lab/machine.ts";
+import type { Machine } from "../../src/lab/machine.ts";
+import type { Seed } from "../../src/lab/seed.ts";
 import { addNode, makeLab, Workspace } from "../../tests/boot/rendered.ts";
 import { atMost, type Row, skipped } from "./table.ts";
 

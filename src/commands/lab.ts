@@ -4,6 +4,7 @@ import { LabError } from "../lab/command.ts";
 import { type LabRequest, printJson, type Verb } from "./lab/request.ts";
 
 const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+  "lab up": async () => (await import("./lab/up.ts")).up,
   "lab status": async () => (await import("./lab/status.ts")).status,
   "lab exec": async () => (await import("./lab/exec.ts")).exec,
   "lab logs": async () => (await import("./lab/logs.ts")).logs,

@@ -7,6 +7,9 @@
 import type { Finished, RunOptions } from "./command.ts";
 import type { RunnerEvent } from "./events.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Obstacle } from "./obstacle.ts";
+
+export type { Obstacle } from "./obstacle.ts";
 
 /** A network of the site, as the machines of a lab are joined by it. */
 export interface LabNetwork {
@@ -46,7 +49,13 @@ export interface LabMachine {
   /** Who can log in by ssh: the site's first user that has a key, or null. */
   readonly user: string | null;
   /** In the order of the site. `name` is what the machine ends up calling it. */
-  readonly interfaces: readonly { readonly network: string; readonly name: string; readonly mac: string }[];
+  readonly interfaces: readonly {
+    readonly network: string;
+    readonly name: string;
+    readonly mac: string;
+    /** Without prefix, or null when it has none. */
+    readonly address: string | null;
+  }[];
 }
 
 /** A lab as it stands in its state file. */
@@ -61,14 +70,12 @@ export interface LabDescription {
   readonly cache: string;
   readonly networks: readonly LabNetwork[];
   readonly targets: readonly LabTarget[];
+  /**
+   * Addresses outside of the lab that machines need (name server, package mirrors) although they are inside of a
+   * network of the site. Empty for a driver that does not promise to reach them (`reachesHidden`).
+   */
+  readonly hidden: readonly string[];
   readonly machines: readonly LabMachine[];
-}
-
-/** Something that keeps a driver from running here, and what to do about it. */
-export interface Obstacle {
-  readonly message: string;
-  /** What a person does about it, such as `apt-get install qemu-system-x86`. */
-  readonly hint: string;
 }
 
 /** What a driver finds out about this host. */
@@ -105,6 +112,8 @@ export interface Driver {
    * @returns what is in the way, or null
    */
   obtainable(target: LabTarget, cache: string): Promise<Obstacle | null>;
+  /** Whether its machines reach outside addresses that are inside of a network of the site (`hidden`). */
+  readonly reachesHidden: boolean;
   /** MiB of the host's memory that a machine takes for certain, to compare with what the host has. */
   memory(machine: LabMachine): number;
   /** In which bytes or facts a machine differs from production, a sentence each; empty when in none. */

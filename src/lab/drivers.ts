@@ -2,7 +2,9 @@
 import type { Driver } from "./driver.ts";
 
 /** How to load each, so that a command loads only those that it uses. */
-const table: Readonly<Record<string, () => Promise<Driver>>> = {};
+const table: Readonly<Record<string, () => Promise<Driver>>> = {
+  nspawn: async () => (await import("./drivers/nspawn.ts")).nspawn,
+};
 
 /** The drivers' names. */
 export const driverNames: readonly string[] = Object.keys(table);

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { LabError } from "./command.ts";
+import type { Obstacle } from "./obstacle.ts";
 
 /** The tools of a running lab and the Debian package of each. */
 const tools: Readonly<Record<string, string>> = {
@@ -15,7 +16,8 @@ const tools: Readonly<Record<string, string>> = {
   umount: "mount",
 };
 
-function installed(tool: string): boolean {
+/** Whether a program is in PATH. */
+export function installed(tool: string): boolean {
   for (const folder of (process.env.PATH ?? "").split(delimiter)) {
     try {
       accessSync(join(folder, tool), constants.X_OK);
@@ -28,26 +30,41 @@ function installed(tool: string): boolean {
 /**
  * Why nspawn labs cannot run here.
  * @param also further tools that are needed, with their Debian packages
- * @returns one sentence a reason; empty when they can
+ * @returns what to do about each; empty when they can
  */
-export function hostObstacles(also: Readonly<Record<string, string>> = {}): string[] {
-  if (process.platform !== "linux") return ["nspawn labs need Linux"];
-  const found: string[] = [];
-  if (process.getuid?.() !== 0) found.push("nspawn labs need root: they make network namespaces and mounts");
+export function hostObstacles(also: Readonly<Record<string, string>> = {}): Obstacle[] {
+  if (process.platform !== "linux")
+    return [{ message: "nspawn labs need Linux", hint: "choose another driver: --driver qemu" }];
+  const found: Obstacle[] = [];
+  if (process.getuid?.() !== 0)
+    found.push({
+      message: "nspawn labs need root: they make network namespaces and mounts",
+      hint: "run it with sudo, or choose a driver that needs no root: --driver qemu",
+    });
   const missing = Object.entries({ ...tools, ...also }).filter(([tool]) => !installed(tool));
   if (missing.length > 0) {
     const packages = [...new Set(missing.map(([, name]) => name))].join(" ");
-    found.push(`missing: ${missing.map(([tool]) => tool).join(", ")} (Debian: apt-get install ${packages})`);
+    found.push({
+      message: `not installed: ${missing.map(([tool]) => tool).join(", ")}`,
+      hint: `apt-get install ${packages}`,
+    });
   }
   if (!readFileSync("/proc/filesystems", "utf8").includes("overlay"))
-    found.push("the kernel has no overlay file system");
+    found.push({
+      message: "the kernel has no overlay file system",
+      hint: "modprobe overlay, or another kernel; or choose --driver qemu",
+    });
   return found;
 }
 
 /** @throws LabError when nspawn labs cannot run here */
 export function requireHost(also: Readonly<Record<string, string>> = {}): void {
   const obstacles = hostObstacles(also);
-  if (obstacles.length > 0) throw new LabError(obstacles.join("; "));
+  if (obstacles.length > 0)
+    throw new LabError(
+      obstacles.map(({ message }) => message).join("; "),
+      obstacles.map(({ hint }) => hint).join("; "),
+    );
 }
 
 function nameservers(file: string): string[] {
@@ -82,6 +99,16 @@ export function processStart(pid: number): string | null {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" ? null : (fields[19] ?? null);
+  } catch {
+    return null;
+  }
+}
+
+/** MiB that new processes may take without swapping, or null where the kernel does not tell. */
+export function availableMemory(): number | null {
+  try {
+    const found = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync("/proc/meminfo", "utf8"));
+    return found === null ? null : Math.floor(Number(found[1]) / 1024);
   } catch {
     return null;
   }

@@ -17,29 +17,24 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { BaseRoot } from "./base-root.ts";
 import { type Finished, LabError, must, poll, type RunOptions, run, sleep } from "./command.ts";
 import { consoleTail, plain } from "./console.ts";
 import { eventLog, inWords, lastVerdict, type RunnerEvent, readEvents } from "./events.ts";
-import { alive, type ProcessName, processName, signal } from "./host.ts";
-import { type Ledger, type Made, undoMade } from "./ledger.ts";
+import { alive, type ProcessName, signal } from "./host.ts";
+import { type Charge, machineFiles, type Power, readPower, unstop } from "./keeper.ts";
+import { type Ledger, undoMade } from "./ledger.ts";
 import { keepPackages, offerPackages } from "./package-cache.ts";
 import type { Port, Router } from "./router.ts";
+import type { Seed } from "./seed.ts";
 import { mountsBelow, removeTree } from "./tree.ts";
 
-/** The files of a NoCloud seed; exactly these bytes are laid into the machine. */
-export interface Seed {
-  readonly "user-data": string | Uint8Array;
-  readonly "meta-data": string | Uint8Array;
-  readonly "network-config"?: string | Uint8Array;
-  readonly "vendor-data"?: string | Uint8Array;
-}
-
-export interface MachineOptions {
+/** A machine but for its disk. */
+export interface MachineParts {
   /** Its name in the lab; the seed gives it its host name. */
   readonly name: string;
-  readonly seed: Seed;
   readonly ports: readonly Port[];
   /** Capabilities beyond nspawn's own set and CAP_NET_ADMIN. */
   readonly capabilities?: readonly string[];
@@ -47,22 +42,22 @@ export interface MachineOptions {
   readonly binds?: readonly string[];
 }
 
+export interface MachineOptions extends MachineParts {
+  readonly seed: Seed;
+}
+
 /** What a machine needs of its lab. */
 export interface Surroundings {
   readonly ledger: Ledger;
   readonly router: Router;
-  readonly base: BaseRoot;
   /** Tells the machines of a lab apart in the names of links. */
   readonly index: number;
   /** Folder of downloaded packages, or null for none. */
   readonly packages: string | null;
 }
 
-/**
- * `off`: not started, or shut down by itself or in order. `dead`: nspawn ended without having been asked to;
- * `reason` tells more.
- */
-export type MachineState = "off" | "running" | "restarting" | "dead";
+/** As `Power` has it; `off` also before the first start. */
+export type MachineState = Power["state"];
 
 /** How first boot ended. */
 export interface Verdict {
@@ -90,9 +85,6 @@ export interface CloudInitResult {
   readonly errors: readonly string[];
 }
 
-/** nspawn's exit status when the machine asks for a reboot. */
-const rebootStatus = 133;
-
 const guestEnvironment = [
   "HOME=/root",
   "LANG=C.UTF-8",
@@ -100,33 +92,36 @@ const guestEnvironment = [
   "TERM=dumb",
 ];
 
-/** nspawn ends by itself once its machine is dead. */
-function nspawnProcess(process: ProcessName): Made {
-  return { kind: "process", process, grace: 5 };
+/** The command line of a keeper: of the built program, or from sources as this process runs them. */
+function keeperCommand(folder: string): { argv: string[]; cwd: string } {
+  const here = fileURLToPath(import.meta.url);
+  const home = dirname(here);
+  return here.endsWith(".ts")
+    ? {
+        argv: [process.execPath, ...process.execArgv, join(home, "keep.ts"), folder],
+        cwd: join(home, "..", ".."),
+      }
+    : { argv: [process.execPath, join(home, "keep.js"), folder], cwd: "/" };
 }
 
-/** A machine of a lab. Made by `Lab.addMachine()`. */
+/**
+ * A machine of a lab, made by `Lab.addMachine()`. It has no state of its own in this process: all is read from its
+ * folder, so that whoever opens it later sees the same.
+ */
 export class Machine {
   readonly name: string;
   /** Host folder with its writable layer, console log and so on. */
   readonly folder: string;
   /** Host path of its root while the machine exists (without /run and /tmp, which are memory). */
   readonly root: string;
-  readonly #options: MachineOptions;
+  readonly #options: MachineParts;
   readonly #around: Surroundings;
   readonly #upper: string;
   readonly #namespace: string;
   readonly #unique: string;
-  #state: MachineState = "off";
-  #reason = "";
-  #boots = 0;
-  #nspawn: ProcessName | null = null;
-  #leader: ProcessName | null = null;
-  /** While we stop it, its end is no death and a reboot is not followed. */
-  #stopping = false;
   #lastEvent: RunnerEvent | null = null;
 
-  constructor(options: MachineOptions, around: Surroundings) {
+  constructor(options: MachineParts, around: Surroundings) {
     if (!/^[a-z0-9][a-z0-9-]{0,40}$/.test(options.name))
       throw new LabError(`no name for a machine: ${options.name}`);
     this.name = options.name;
@@ -139,28 +134,46 @@ export class Machine {
     this.#namespace = `seedsmith-${around.ledger.id}-${options.name}`;
   }
 
+  get #power(): Power | null {
+    return readPower(this.folder);
+  }
+
+  get #stopping(): boolean {
+    return existsSync(join(this.folder, machineFiles.stop));
+  }
+
   get state(): MachineState {
-    return this.#state;
+    const power = this.#power;
+    if (power === null || power.state === "off" || power.state === "dead") return power?.state ?? "off";
+    if (power.keeper !== null && alive(power.keeper)) return power.state;
+    // Somebody killed its keeper. The machine may well go on, but a reboot would be its end.
+    if (power.leader !== null && alive(power.leader)) return "running";
+    return this.#stopping ? "off" : "dead";
   }
 
   /** Why it is dead; empty otherwise. */
   get reason(): string {
-    return this.#reason;
+    if (this.state !== "dead") return "";
+    return this.#power?.reason || "the process that kept it was killed";
   }
 
   /** How often it was started, the guest's own reboots included. */
   get boots(): number {
-    return this.#boots;
+    return this.#power?.boots ?? 0;
+  }
+
+  get #leader(): ProcessName | null {
+    return this.#power?.leader ?? null;
   }
 
   /** What the machine printed on its console, over all boots. */
   get consoleLog(): string {
-    return join(this.folder, "console.log");
+    return join(this.folder, machineFiles.console);
   }
 
   /** Makes its disk: an empty layer over the base root, with the seed. */
-  async create(): Promise<void> {
-    const { ledger, base, packages } = this.#around;
+  async create(base: BaseRoot, seed: Seed): Promise<void> {
+    const { ledger, packages } = this.#around;
     const work = join(this.folder, "work");
     for (const path of [this.#upper, work, this.root]) mkdirSync(path, { recursive: true, mode: 0o755 });
     if (packages !== null) offerPackages(packages, this.#upper);
@@ -174,7 +187,7 @@ export class Machine {
       "overlay",
       this.root,
     ]);
-    this.laySeed(this.#options.seed);
+    this.laySeed(seed);
   }
 
   /** Puts a seed in place of the present one; cloud-init reads it at the next boot. */
@@ -191,116 +204,75 @@ export class Machine {
    * @throws LabError with the end of the console when it does not come up at all
    */
   async start(): Promise<void> {
-    if (this.#state === "running" || this.#state === "restarting")
+    if (this.state === "running" || this.state === "restarting")
       throw new LabError(`${this.name} is on already`);
-    this.#stopping = false;
-    await this.#boot();
-  }
-
-  async #boot(): Promise<void> {
     const { ledger, router, index } = this.#around;
-    await this.#plug(ledger, router, `m${index}`);
-    const note = (made: Made) => ledger.note(made);
-    // nspawn leaves it behind where /run is not memory.
-    note({ kind: "folder", path: `/run/systemd/nspawn/propagate/${this.#unique}` });
-    const console = openSync(this.consoleLog, "a", 0o600);
-    const argv = [
-      `--directory=${this.root}`,
-      `--machine=${this.#unique}`,
-      "--boot",
-      "--quiet",
-      "--register=no",
-      "--keep-unit",
-      // With "pipe" there is no /dev/console in the machine, and what units log there is lost.
-      "--console=read-only",
-      "--link-journal=no",
-      "--resolv-conf=off",
-      "--timezone=off",
-      // A namespace prepared here is the one way to give interfaces their name and address before boot. nspawn
-      // then does not know that it is private: it has to be told to leave CAP_NET_ADMIN and /proc/sys/net.
-      `--network-namespace-path=/run/netns/${this.#namespace}`,
-      `--capability=${["CAP_NET_ADMIN", ...(this.#options.capabilities ?? [])].join(",")}`,
-      ...(this.#options.binds ?? []).map((path) => `--bind=${path}`),
-    ];
-    const child = spawn("systemd-nspawn", argv, {
-      // Not ended by a terminal's Ctrl-C before the lab is taken down in order; no pipe that dies with us.
-      detached: true,
-      stdio: ["ignore", console, console],
-      env: { PATH: process.env.PATH, SYSTEMD_NSPAWN_API_VFS_WRITABLE: "network" },
+    const charge: Charge = {
+      lab: ledger.folder,
+      segments: router.segments,
+      namespace: this.#namespace,
+      prefix: `m${index}`,
+      ports: this.#options.ports,
+      leftovers: this.#leftovers,
+      argv: [
+        `--directory=${this.root}`,
+        `--machine=${this.#unique}`,
+        "--boot",
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        // With "pipe" there is no /dev/console in the machine, and what units log there is lost.
+        "--console=read-only",
+        "--link-journal=no",
+        "--resolv-conf=off",
+        "--timezone=off",
+        // A namespace prepared before is the one way to give interfaces their name and address before boot. nspawn
+        // then does not know that it is private: it has to be told to leave CAP_NET_ADMIN and /proc/sys/net.
+        `--network-namespace-path=/run/netns/${this.#namespace}`,
+        `--capability=${["CAP_NET_ADMIN", ...(this.#options.capabilities ?? [])].join(",")}`,
+        ...(this.#options.binds ?? []).map((path) => `--bind=${path}`),
+      ],
+    };
+    writeFileSync(join(this.folder, machineFiles.charge), `${JSON.stringify(charge, null, 1)}\n`, {
+      mode: 0o600,
     });
-    closeSync(console);
+    unstop(this.folder);
+    const before = this.boots;
+    const { argv, cwd } = keeperCommand(this.folder);
+    const [program = "", ...args] = argv;
+    const log = openSync(join(this.folder, machineFiles.keeperLog), "a", 0o600);
+    const keeper = spawn(program, args, { cwd, detached: true, stdio: ["ignore", log, log] });
+    closeSync(log);
+    let over = false;
     const ended = new Promise<void>((resolve) => {
-      child.on("error", (error) => {
-        this.#ended(null, `systemd-nspawn: ${error.message}`);
+      const end = (): void => {
+        over = true;
         resolve();
-      });
-      child.on("exit", (status, killedBy) => {
-        this.#ended(status, `systemd-nspawn ended with ${killedBy ?? `status ${status}`}`);
-        resolve();
-      });
+      };
+      keeper.on("exit", end).on("error", end);
     });
-    this.#state = "running";
-    this.#boots += 1;
-    this.#reason = "";
-    this.#leader = null;
-    this.#nspawn = child.pid === undefined ? null : processName(child.pid);
-    if (this.#nspawn !== null) note(nspawnProcess(this.#nspawn));
-    await Promise.race([
-      poll(20, async () => (this.state === "running" ? await this.#findLeader() : "over")),
-      ended,
-    ]);
-    if (this.#leader === null && this.state !== "restarting") {
+    // It outlives this process, and this process need not wait for it.
+    keeper.unref();
+    const up = (): true | null => {
+      const power = this.#power;
+      if (power === null || power.keeper?.pid !== keeper.pid || power.boots <= before) return null;
+      return power.leader !== null || power.state === "restarting" ? true : null;
+    };
+    await Promise.race([poll(40, () => (over ? true : up())), ended]);
+    if (up() === null) {
       throw new LabError(
-        `${this.name} does not start: ${this.#reason || "no init process"}\n${this.consoleTail(8).join("\n")}`,
+        `${this.name} does not start: ${this.reason || "no init process"}\n${this.consoleTail(8).join("\n")}`,
       );
     }
   }
 
-  async #plug(ledger: Ledger, router: Router, prefix: string): Promise<void> {
-    const made: Made = { kind: "namespace", name: this.#namespace };
-    // A fresh one for each boot: what a guest leaves in it (bridges, rules) would not survive power off either.
-    await undoMade(made);
-    ledger.note(made);
-    await must(["ip", "netns", "add", this.#namespace]);
-    await router.plug(this.#namespace, prefix, this.#options.ports);
+  get #leftovers(): string {
+    return `/run/systemd/nspawn/propagate/${this.#unique}`;
   }
 
-  /** nspawn's child that is process 1 in the machine, as soon as its init has taken over from nspawn's own code. */
-  async #findLeader(): Promise<ProcessName | null> {
-    const found = await run(["ip", "netns", "pids", this.#namespace]);
-    for (const pid of found.stdout.split("\n").filter(Boolean).map(Number)) {
-      const named = processName(pid);
-      let status = "";
-      try {
-        status = readFileSync(`/proc/${pid}/status`, "utf8");
-      } catch {
-        continue;
-      }
-      const field = (pattern: RegExp) => pattern.exec(status)?.[1];
-      const started = field(/^Name:\t(.*)/m) !== "systemd-nspawn" && !field(/^Name:\t(.*)/m)?.startsWith("(");
-      const ours =
-        Number(field(/^PPid:\t(\d+)/m)) === this.#nspawn?.pid && field(/^NSpid:\t.*\t(\d+)$/m) === "1";
-      if (ours && started) this.#leader = named;
-    }
-    return this.#leader;
-  }
-
-  #ended(status: number | null, how: string): void {
-    if (this.#nspawn !== null) this.#around.ledger.strike(nspawnProcess(this.#nspawn));
-    this.#nspawn = null;
-    this.#leader = null;
-    if (status === rebootStatus && !this.#stopping) {
-      this.#state = "restarting";
-      this.#boot().catch((error: unknown) => {
-        this.#state = "dead";
-        this.#reason = `does not come back from its reboot: ${error instanceof Error ? error.message : String(error)}`;
-      });
-    } else if (status === 0 || this.#stopping) {
-      this.#state = "off";
-    } else {
-      this.#state = "dead";
-      this.#reason = how;
-    }
+  /** From here on its end is no death, and a reboot is not followed. */
+  #stop(): void {
+    if (existsSync(this.folder)) writeFileSync(join(this.folder, machineFiles.stop), "");
   }
 
   /**
@@ -309,10 +281,11 @@ export class Machine {
    * @returns whether it went down by itself
    */
   async powerOff(timeout = 90): Promise<boolean> {
-    this.#stopping = true;
+    this.#stop();
     await this.#settle();
-    if (this.#nspawn === null) return true;
-    signal(this.#nspawn, "SIGTERM");
+    const nspawn = this.#power?.nspawn ?? null;
+    if (nspawn === null || !alive(nspawn)) return await this.#waitOff(10);
+    signal(nspawn, "SIGTERM");
     if (await this.#waitOff(timeout)) return true;
     await this.kill();
     return false;
@@ -320,25 +293,35 @@ export class Machine {
 
   /** Cuts its power: every process in it ends at once, nothing is written back. */
   async kill(): Promise<void> {
-    this.#stopping = true;
+    this.#stop();
     await this.#settle();
     // Killing nspawn would leave the machine running without it; killing the machine ends nspawn.
     if (this.#leader !== null) signal(this.#leader, "SIGKILL");
     if (await this.#waitOff(10)) return;
-    if (this.#nspawn !== null) signal(this.#nspawn, "SIGKILL");
+    const nspawn = this.#power?.nspawn ?? null;
+    if (nspawn !== null) signal(nspawn, "SIGKILL");
     if (!(await this.#waitOff(10))) throw new LabError(`${this.name} cannot be killed`);
   }
 
   /** Waits until it is either off or has an init process that can be told to stop. */
   async #settle(): Promise<void> {
-    await poll(20, () =>
-      this.#state === "restarting" || (this.#nspawn !== null && this.#leader === null) ? null : true,
-    );
+    await poll(25, () => {
+      const power = this.#power;
+      if (power === null || power.keeper === null || !alive(power.keeper)) return true;
+      return power.state === "restarting" || (power.state === "running" && power.leader === null)
+        ? null
+        : true;
+    });
   }
 
+  /** Waits until neither the machine nor its keeper is there any more. */
   async #waitOff(timeout: number): Promise<boolean> {
+    const gone = (name: ProcessName | null | undefined) => name == null || !alive(name);
     return (
-      (await poll(timeout, () => (this.#nspawn === null || !alive(this.#nspawn) ? true : null))) === true
+      (await poll(timeout, () => {
+        const power = this.#power;
+        return gone(power?.keeper) && gone(power?.nspawn) && gone(power?.leader) ? true : null;
+      })) === true
     );
   }
 
@@ -350,14 +333,14 @@ export class Machine {
 
   /** Reboots it from inside and waits until it is on its way up again. */
   async reboot(timeout = 120): Promise<void> {
-    const before = this.#boots;
+    const before = this.boots;
     await this.exec(["systemctl", "reboot"]);
     const up = await poll(timeout, () =>
-      this.#state === "dead" || (this.#boots > before && this.#leader !== null) ? true : null,
+      this.state === "dead" || (this.boots > before && this.#leader !== null) ? true : null,
     );
-    if (up === null || this.#state === "dead")
+    if (up === null || this.state === "dead")
       throw new LabError(
-        `${this.name} does not reboot: ${this.#reason || `still the same boot after ${timeout} s`}`,
+        `${this.name} does not reboot: ${this.reason || `still the same boot after ${timeout} s`}`,
       );
   }
 
@@ -414,7 +397,7 @@ export class Machine {
 
   /** In a few words: the runner's last event, or how far the machine is without one. */
   progress(): string {
-    if (this.#state !== "running") return this.#state;
+    if (this.state !== "running") return this.state;
     return this.#lastEvent === null
       ? (this.consoleTail(1)[0]?.trim().slice(0, 90) ?? "")
       : inWords(this.#lastEvent);
@@ -444,7 +427,7 @@ export class Machine {
     });
     for (;;) {
       // Its state before the log: what it wrote before it died is then still read.
-      const state = this.#state;
+      const state = this.state;
       // The runner's state may be deleted at any time, the log with it.
       if (existsSync(path) && statSync(path).size < offset) offset = 0;
       const { events, bytes } = readEvents(readFrom(path, offset));
@@ -457,7 +440,7 @@ export class Machine {
       const last = lastVerdict(seen);
       if (last !== null) return verdict(last.event === "ready" ? "ready" : "failed", last, inWords(last));
       if (state === "dead" || state === "off")
-        return verdict("died", null, `${this.name} is ${state}: ${this.#reason || "it shut itself down"}`);
+        return verdict("died", null, `${this.name} is ${state}: ${this.reason || "it shut itself down"}`);
       const result = state === "running" && seen.length === 0 ? this.cloudInit() : null;
       // cloud-init's end and the runner's first word may come in either order, but not far apart.
       orphaned = result === null ? 0 : orphaned + 1;
@@ -493,12 +476,12 @@ export class Machine {
   async waitCloudInit(timeout: number): Promise<CloudInitResult> {
     const end = Date.now() + timeout * 1000;
     for (;;) {
-      const state = this.#state;
+      const state = this.state;
       const result = state === "running" ? this.cloudInit() : null;
       if (result !== null) return result;
       const trouble =
         state === "dead" || state === "off"
-          ? `${state}: ${this.#reason}`
+          ? `${state}: ${this.reason}`
           : Date.now() > end
             ? `no end of cloud-init after ${timeout} s`
             : null;
@@ -537,7 +520,7 @@ export class Machine {
     for (const made of [
       { kind: "mount", path: this.root },
       { kind: "namespace", name: this.#namespace },
-      { kind: "folder", path: `/run/systemd/nspawn/propagate/${this.#unique}` },
+      { kind: "folder", path: this.#leftovers },
     ] as const) {
       await undoMade(made);
       ledger.strike(made);

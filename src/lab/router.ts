@@ -106,6 +106,16 @@ export class Router {
     return router;
   }
 
+  /**
+   * The router of a lab that stands, as another process made it.
+   * @param segments in the order in which they were added
+   */
+  static open(ledger: Ledger, segments: readonly Segment[]): Router {
+    const router = new Router(ledger);
+    router.#segments.push(...segments);
+    return router;
+  }
+
   async #connect(uplink: Uplink): Promise<void> {
     const { host, router } = await linkAddresses(this.#ledger.id);
     const link = this.#hostLink;
@@ -163,6 +173,28 @@ chain postrouting {
       `link set ${bridge} up`,
     ]);
     await this.#writeRules();
+  }
+
+  /** The segments, in the order in which they were added. */
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  /**
+   * Keeps outside addresses reachable that are inside of a segment's network: the router routes each to the outside
+   * by itself, and answers on the segments for it, where machines look for it.
+   */
+  async uncover(addresses: readonly string[]): Promise<void> {
+    const way = await run(["ip", "-n", this.namespace, "-4", "route", "show", "default"]);
+    const via = /\bvia ([0-9.]+)/.exec(way.stdout)?.[1];
+    if (addresses.length === 0 || via === undefined) return;
+    await ip(
+      this.namespace,
+      addresses.map((address) => `route replace ${address}/32 via ${via}`),
+    );
+    await this.#within((set) => {
+      for (const index of this.#segments.keys()) set(`net/ipv4/conf/br${index}/proxy_arp`, "1");
+    });
   }
 
   #bridge(name: string): string {
@@ -230,7 +262,9 @@ chain forward {
   async #within(build: (set: (key: string, value: string) => void) => void): Promise<void> {
     const settings: string[] = [];
     build((key, value) => {
-      if (existsSync(`/proc/sys/${key}`)) settings.push(`${key.replaceAll("/", ".")}=${value}`);
+      // Settings of interfaces are looked for in the namespace, where this process is not.
+      if (key.includes("/conf/") || existsSync(`/proc/sys/${key}`))
+        settings.push(`${key.replaceAll("/", ".")}=${value}`);
     });
     await must(this.command(["sysctl", "-q", "-w", ...settings]));
   }

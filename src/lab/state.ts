@@ -1,9 +1,11 @@
 /** A lab's state file: what there is to know of it for whoever comes later, as the command that made it is gone. */
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LabError } from "./command.ts";
 import type { LabDescription } from "./driver.ts";
 import { alive, bootId, type ProcessName } from "./host.ts";
+import { hostLinkPrefix, ledgerFile } from "./ledger.ts";
 
 export interface LabState {
   readonly format: 1;
@@ -69,13 +71,27 @@ export function readState(folder: string): LabState | null {
   );
 }
 
-/** The folders below an output folder in which a lab stands, or what is left of one. */
+/** Whether a lab stands in a folder, or something is left of one that has to be taken down. */
+export function stands(folder: string): boolean {
+  return [stateFile, ledgerFile].some((name) => existsSync(join(folder, name)));
+}
+
+/** The folders below an output folder in which a lab stands. */
 export function findLabs(out: string): string[] {
   if (!existsSync(out)) return [];
   return readdirSync(out)
     .sort()
     .map((site) => labFolderOf(out, site))
-    .filter((folder) => existsSync(folder));
+    .filter(stands);
+}
+
+/** An id that nothing on this host is named by. */
+export function freshId(): string {
+  for (;;) {
+    const id = randomBytes(3).toString("hex");
+    const names = [`/run/netns/seedsmith-${id}`, `/sys/class/net/${hostLinkPrefix}${id}`];
+    if (!names.some((name) => existsSync(name))) return id;
+  }
 }
 
 /** Whether the command that was making the lab was killed at it, or the host has been booted since. */

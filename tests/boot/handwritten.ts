@@ -1,6 +1,7 @@
 /** Seeds written by hand, for proving the lab without the compiler. */
-import type { MachineOptions, Seed } from "../../src/lab/machine.ts";
+import type { MachineOptions } from "../../src/lab/machine.ts";
 import type { Segment } from "../../src/lab/router.ts";
+import type { Seed } from "../../src/lab/seed.ts";
 
 /** The networks of the seeds below, with the addresses of the router. */
 export const management: Segment = { name: "management", addresses: ["10.0.0.254/24"] };

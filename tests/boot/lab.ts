@@ -6,7 +6,6 @@ import { consoleTail } from "../../src/lab/console.ts";
 import { eventLog, inWords, readEvents } from "../../src/lab/events.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { destroyLab, labFolder, ownLabs, sweepLabs } from "../../src/lab/ledger.ts";
-import type { Seed } from "../../src/lab/machine.ts";
 import { testsFolder } from "../support/runner.ts";
 
 /** Base roots, packages and the disks of machines: `SEEDSMITH_CACHE`, or `.cache/` of the repository. */
@@ -86,18 +85,4 @@ export async function withLab(name: string, test: (lab: Lab) => Promise<void>): 
   } finally {
     if (!kept) await lab.destroy();
   }
-}
-
-/** A rendered seed, byte for byte, from its folder. */
-export function readSeed(folder: string): Seed {
-  const optional = (name: "network-config" | "vendor-data") => {
-    const path = join(folder, name);
-    return existsSync(path) ? { [name]: readFileSync(path) } : {};
-  };
-  return {
-    "user-data": readFileSync(join(folder, "user-data")),
-    "meta-data": readFileSync(join(folder, "meta-data")),
-    ...optional("network-config"),
-    ...optional("vendor-data"),
-  };
 }

@@ -6,7 +6,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { baseRoot } from "../../src/lab/base-root.ts";
 import { Lab } from "../../src/lab/lab.ts";
-import type { Machine, Seed } from "../../src/lab/machine.ts";
+import type { Machine } from "../../src/lab/machine.ts";
+import { readSeed, type Seed } from "../../src/lab/seed.ts";
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
@@ -52,13 +53,7 @@ export class Workspace {
 
   /** The rendered bytes of a node's seed. */
   seed(node: string): Seed {
-    const read = (name: string): Buffer => readFileSync(this.path(node, name));
-    return {
-      "user-data": read("user-data"),
-      "meta-data": read("meta-data"),
-      "network-config": read("network-config"),
-      "vendor-data": read("vendor-data"),
-    };
+    return readSeed(this.path(node));
   }
 
   /** Every secret of the site by name. */

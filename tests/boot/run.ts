@@ -8,7 +8,7 @@ import { base, closeLabs, followMachines, sweep } from "./lab.ts";
 
 const obstacles = hostObstacles({ mmdebstrap: "mmdebstrap" });
 if (obstacles.length > 0) {
-  for (const obstacle of obstacles) console.error(`test:boot: ${obstacle}`);
+  for (const { message, hint } of obstacles) console.error(`test:boot: ${message} (${hint})`);
   console.error("test:boot: scripts/boot-packages installs what is missing on Debian");
   process.exit(3);
 }

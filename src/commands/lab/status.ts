@@ -5,6 +5,7 @@ import { inWords, lastVerdict } from "../../lab/events.ts";
 import { abandoned, type LabState } from "../../lab/state.ts";
 import { openLab } from "./find.ts";
 import { type LabRequest, printJson } from "./request.ts";
+import { typed } from "./words.ts";
 
 /** How a node does. */
 async function nodeStatus(driver: Driver, { lab }: LabState, name: string) {
@@ -26,11 +27,6 @@ async function nodeStatus(driver: Driver, { lab }: LabState, name: string) {
     last: last === undefined ? null : inWords(last),
     login: driver.login(lab, name),
   };
-}
-
-/** An argument as a person would type it. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Prints how the lab does; 4 when a node has failed or died. */
@@ -63,7 +59,7 @@ export async function status(request: LabRequest): Promise<number> {
         node.power === "running" ? "" : ` (${node.power}${node.reason === "" ? "" : `: ${node.reason}`})`;
       process.stdout.write(`${node.node}  ${node.target}  ${node.state}${power}\n`);
       if (node.last !== null && node.state !== "ready") process.stdout.write(`  ${node.last}\n`);
-      process.stdout.write(`  ${node.login.map(quoted).join(" ")}\n`);
+      process.stdout.write(`  ${typed(node.login)}\n`);
     }
   }
   return bad.length === 0 ? exit.fine : exit.node;

@@ -84,6 +84,7 @@ export function fakeDriver(clock: Clock, scripts: Readonly<Record<string, Script
     inspect: unused,
     obtainable: unused,
     memory: unused,
+    reachesHidden: false,
     differences: () => [],
     create: unused,
     start: unused,
@@ -118,6 +119,7 @@ export const lab: LabDescription = {
   cache: "/nonexistent",
   networks: [],
   targets: [],
+  hidden: [],
   machines: [],
 };
 
