@@ -14,13 +14,26 @@ function madeUpMac(site: string, node: string, network: string): string {
   return `52:54:00:${digest.slice(0, 2)}:${digest.slice(2, 4)}:${digest.slice(4, 6)}`;
 }
 
-/** The networks of a site. */
+/** The networks of a site, each by its first IPv4 range (by its first one where it has none). */
 export function labNetworks(site: Site): readonly LabNetwork[] {
-  return [...site.networks.values()].map(({ name, doc }) => ({
-    name,
-    cidr: doc.cidr,
-    gateway: doc.gateway ?? null,
-  }));
+  return [...site.networks.values()].map(({ name, ranges }) => {
+    const range = ranges.find(({ family }) => family === 4) ?? ranges[0];
+    if (range === undefined) throw new Error(`the network ${name} has no range`);
+    return { name, cidr: range.text, gateway: range.gateway };
+  });
+}
+
+/**
+ * Why a lab cannot wire a node as its site says, or null: a machine's card is on one network, and nothing here is a
+ * switch that speaks LACP or carries several networks over one card.
+ */
+export function unwirable({ node, devices }: NodePlan): string | null {
+  const shared = devices.find((device) => device.kind === "card" && device.networks.length > 1);
+  const bond = devices.find(({ kind }) => kind === "bond");
+  if (bond !== undefined) return `${node} has the bond ${bond.id}`;
+  return shared === undefined
+    ? null
+    : `${node} has several networks on one card: ${shared.networks.join(", ")}`;
 }
 
 /** The target of a node. */
@@ -35,8 +48,9 @@ export function labTarget({ target: { name, family, version, codename } }: NodeP
  */
 export function labMachine(plan: NodePlan, disk: string | undefined, seed: string): LabMachine {
   const size = (text: string, unit: number): number => Math.ceil((bytes(text) ?? 0) / unit);
+  const cards = plan.devices.filter((device) => device.kind === "card");
   // A card that no file names keeps the name of its slot: the first of a virtual machine is ens3.
-  const unnamed = plan.interfaces.filter(({ name }) => name === null).map(({ network }) => network);
+  const unnamed = cards.filter(({ name }) => name === null);
   return {
     name: plan.node,
     target: plan.target.name,
@@ -47,12 +61,16 @@ export function labMachine(plan: NodePlan, disk: string | undefined, seed: strin
     firmware: "bios",
     address: plan.address,
     user: plan.users.find(({ keys }) => keys.length > 0)?.name ?? null,
-    interfaces: plan.interfaces.map(({ network, name, mac, address }) => ({
-      network,
-      name: name ?? `ens${3 + unnamed.indexOf(network)}`,
-      mac: (mac ?? madeUpMac(plan.site, plan.node, network)).toLowerCase(),
-      address,
-    })),
+    interfaces: cards.map((card) => {
+      const network = card.networks[0] ?? "";
+      const nic = plan.interfaces.find((one) => one.network === network);
+      return {
+        network,
+        name: card.name ?? `ens${3 + unnamed.indexOf(card)}`,
+        mac: (card.mac ?? madeUpMac(plan.site, plan.node, network)).toLowerCase(),
+        address: nic?.address ?? null,
+      };
+    }),
   };
 }
 

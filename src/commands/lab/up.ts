@@ -4,7 +4,7 @@ import { relative, resolve } from "node:path";
 import { exit } from "../../core/exit.ts";
 import { labCache } from "../../lab/cache.ts";
 import { LabError } from "../../lab/command.ts";
-import { labMachine, labNetworks, labTarget, waitsForOthers } from "../../lab/describe.ts";
+import { labMachine, labNetworks, labTarget, unwirable, waitsForOthers } from "../../lab/describe.ts";
 import type { Driver, LabDescription, LabMachine } from "../../lab/driver.ts";
 import { availableMemory, bootId, processName } from "../../lab/host.ts";
 import { destroyFolder, Ledger } from "../../lab/ledger.ts";
@@ -138,6 +138,12 @@ async function describe(
       `${node} waits for ${waitsFor}, which is not among the nodes of this lab`,
       `take it in: --node ${node} --node ${waitsFor}`,
     );
+  for (const why of plans.map(unwirable))
+    if (why !== null)
+      throw new LabError(
+        `${why}: labs cannot wire that, as each card of a machine is on one network`,
+        "boot the other nodes with --node, or give its networks cards of their own for the lab",
+      );
   refuseTooLarge(driver, machines);
   const targets = [...new Map(plans.map((plan) => [plan.target.name, labTarget(plan)])).values()];
   const { hidden, notices } = await uncovered(

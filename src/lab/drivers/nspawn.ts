@@ -28,7 +28,8 @@ function targetOf(lab: LabDescription, machine: LabMachine): LabTarget {
 function segmentsOf(lab: LabDescription): Segment[] {
   return lab.networks.map(({ name, cidr, gateway }) => ({
     name,
-    addresses: gateway === null ? [] : [`${gateway}/${cidr.split("/")[1]}`],
+    // The router speaks IPv4 to the outside; among each other machines speak what they like.
+    addresses: gateway?.includes(".") === true ? [`${gateway}/${cidr.split("/")[1]}`] : [],
   }));
 }
 
@@ -109,6 +110,7 @@ export const nspawn: Driver = {
     "the kernel, its modules and the clock are the host's; no boot loader, partition or disk is tried",
     "interfaces are made with their final names, as there is no udev to rename them",
     "the base root is built from the distribution's packages and stands in for its cloud image",
+    "IPv4 alone leads out of the lab",
     "cpus, memory and disk are the host's, whatever the node's size says",
   ],
 
