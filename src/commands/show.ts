@@ -73,10 +73,16 @@ export function planText(plan: NodePlan): string {
       file.from,
     );
   }
-  for (const block of plan.blocks) {
-    line(`${block.title}:`, null);
+  const titles = new Map(plan.blocks.map(({ id, title }) => [id, title]));
+  plan.blocks.forEach((block, index) => {
+    // Said only where it is not the block above: what comes after none of the others is done beside them.
+    const after = block.after.map((id) => titles.get(id) ?? id);
+    const plain =
+      index === 0 ? after.length === 0 : after.length === 1 && block.after[0] === plan.blocks[index - 1]?.id;
+    const when = after.length === 0 ? "beside the above" : `after ${after.join(", ")}`;
+    line(`${block.title}${plain ? "" : ` (${when})`}:`, null);
     for (const action of block.actions) numbered(actionText(action), action.from);
-  }
+  });
   if (plan.checks.length > 0) line("checks:", null);
   for (const check of plan.checks) numbered(actionText(check), check.from);
   if (plan.ports.length > 0) {

@@ -262,7 +262,7 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
   plan.blocks.forEach((block, index) => {
     const at = block.actions[0]?.from ?? from;
     lines.add(
-      `    {\n      "id": ${JSON.stringify(block.id)},\n      "title": ${JSON.stringify(block.title)},\n`,
+      `    {\n      "id": ${JSON.stringify(block.id)},\n      "title": ${JSON.stringify(block.title)},\n      "after": ${JSON.stringify(block.after)},\n`,
       at,
     );
     list(

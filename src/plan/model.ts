@@ -63,9 +63,12 @@ export interface Unit {
 
 export type Action = ProbeAction | Step | Unit;
 
+/** Actions that are done one after the other. Blocks may be done side by side. */
 export interface Block {
   readonly id: string;
   readonly title: string;
+  /** The blocks that must be done first; those that they come after themselves are left out. */
+  readonly after: readonly string[];
   readonly actions: readonly Action[];
 }
 

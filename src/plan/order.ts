@@ -12,6 +12,8 @@ export interface Vertex {
   readonly instance: Instance | null;
   /** What must be done first, and which line says so. */
   readonly after: { readonly vertex: Vertex; readonly why: Position }[];
+  /** What must be done first on the same node; known when all is ordered. */
+  readonly here: Vertex[];
   mark: 0 | 1 | 2;
 }
 
@@ -32,7 +34,7 @@ export function order(
     owner: Owner,
     phase: Vertex["phase"],
     instance: Instance | null = null,
-  ): Vertex => ({ node, owner, phase, instance, after: [], mark: 0 });
+  ): Vertex => ({ node, owner, phase, instance, after: [], here: [], mark: 0 });
   for (const node of site.nodes) {
     const own = new Map<string, { before: Vertex; up: Vertex; after: Vertex }>();
     phases.set(node, own);
@@ -198,8 +200,14 @@ export function order(
     visit(made, [
       { vertex: made, why: made.after[0]?.why ?? made.instance?.from ?? positionOf(made.owner.loaded, []) },
     ]);
-  // What came before what has done its work; of ten thousand nodes it would be most of the memory.
-  for (const list of result.values()) for (const one of list) one.after.length = 0;
+  // Between nodes what came before what has done its work; of ten thousand nodes it would be most of the memory.
+  for (const list of result.values()) {
+    for (const one of list) {
+      for (const { vertex } of one.after)
+        if (vertex.node === one.node && !one.here.includes(vertex)) one.here.push(vertex);
+      one.after.length = 0;
+    }
+  }
   return result;
 }
 

@@ -1220,7 +1220,7 @@ class NodePlanner {
   }
 
   /** The waits that the needs of an owner mean on this node: one for each instance that another node provides. */
-  #waits(owner: Owner, seen: Set<string>): ProbeAction[] {
+  #waits(owner: Owner, merged: Merged): ProbeAction[] {
     const waits: ProbeAction[] = [];
     for (const need of this.#needs.of(this.#node, owner).values()) {
       const { instance } = need;
@@ -1233,8 +1233,7 @@ class NodePlanner {
       const others = instance.members.filter((member) => member !== this.#node);
       const here = others.length < instance.members.length;
       if (others.length === 0 || (here && hasSteps && instance.first === this.#node)) continue;
-      if (seen.has(instance.id)) continue;
-      seen.add(instance.id);
+      if (isMerged(merged, `wait ${instance.id}`)) continue;
       const providerOwner: Owner = {
         title: provider.name,
         component: provider,
@@ -1310,31 +1309,76 @@ class NodePlanner {
     };
   }
 
+  /**
+   * The node's part of the one order, in blocks, and what the graph says of them: those that it leaves open may be
+   * done side by side. What a base profile brings is done before what the profiles that extend it bring, where the
+   * order agrees: it is what the rest stands on (the right time, say), whether or not somebody says so.
+   */
   #blocks(): readonly Block[] {
-    const blocks: { id: string; title: string; actions: Action[] }[] = [];
-    const seen = new Set<string>();
+    const blocks: { id: string; title: string; rank: number; actions: Action[]; after: Set<number> }[] = [];
+    // In which blocks a vertex is done; one without actions is done when all that it comes after is.
+    const doneIn = new Map<Vertex, ReadonlySet<number>>();
+    const merged: Merged = { at: new Map(), after: new Set() };
+    const rankOf = this.#ranks();
     for (const vertex of this.#sequence) {
-      const actions = this.#vertexActions(vertex, seen);
-      if (actions.length === 0) continue;
-      const last = blocks.at(-1);
-      if (last !== undefined && last.title === vertex.owner.title) last.actions.push(...actions);
-      else {
-        const times = blocks.filter((block) => block.title === vertex.owner.title).length;
-        blocks.push({
-          id: `${blockId(vertex.owner.title)}${times === 0 ? "" : `-${times + 1}`}`,
-          title: vertex.owner.title,
-          actions,
-        });
+      merged.after.clear();
+      const actions = this.#vertexActions(vertex, merged);
+      const after = new Set([
+        ...vertex.here.flatMap((other) => [...(doneIn.get(other) ?? [])]),
+        ...merged.after,
+      ]);
+      const { title } = vertex.owner;
+      if (actions.length > 0 && blocks.at(-1)?.title !== title) {
+        const times = blocks.filter((block) => block.title === title).length;
+        const id = `${blockId(title)}${times === 0 ? "" : `-${times + 1}`}`;
+        blocks.push({ id, title, rank: rankOf(vertex.owner), actions: [], after: new Set() });
       }
+      const index = blocks.length - 1;
+      const block = blocks[index];
+      if (actions.length === 0 || block === undefined) {
+        doneIn.set(vertex, after);
+        continue;
+      }
+      block.actions.push(...actions);
+      for (const other of after) if (other !== index) block.after.add(other);
+      blocks.forEach((other, at) => {
+        if (other.rank < block.rank) block.after.add(at);
+      });
+      doneIn.set(vertex, new Set([index]));
+      for (const key of merged.at.keys()) if (merged.at.get(key) === null) merged.at.set(key, index);
     }
-    return blocks;
+    // All that each comes after, directly or not: what is in another's need not be said.
+    const behind: Set<number>[] = [];
+    return blocks.map(({ id, title, actions, after }) => {
+      const indirect = new Set([...after].flatMap((other) => [...(behind[other] ?? [])]));
+      behind.push(new Set([...after, ...indirect]));
+      const direct = [...after].filter((other) => !indirect.has(other)).sort((a, b) => a - b);
+      return { id, title, after: direct.flatMap((other) => blocks[other]?.id ?? []), actions };
+    });
   }
 
-  #vertexActions(vertex: Vertex, seen: Set<string>): Action[] {
+  /** Tells which profile of the node's chain brings an owner: 0 is the base. Layers come after all of them. */
+  #ranks(): (owner: Owner) => number {
+    const { components, profiles } = this.#node;
+    const place = new Map(components.map(({ name }, index) => [name, index]));
+    let end = -1;
+    const ends = profiles.map(({ doc }) => {
+      for (const item of doc.components ?? [])
+        end = Math.max(end, place.get(typeof item === "string" ? item : item.use) ?? -1);
+      return end;
+    });
+    return ({ component }) => {
+      const at = component === null ? undefined : place.get(component.name);
+      const rank = at === undefined ? -1 : ends.findIndex((last) => at <= last);
+      return rank < 0 ? profiles.length : rank;
+    };
+  }
+
+  #vertexActions(vertex: Vertex, merged: Merged): Action[] {
     const { owner } = vertex;
     switch (vertex.phase) {
       case "before":
-        return [...this.#waits(owner, seen), ...this.#steps("before_start", owner)];
+        return [...this.#waits(owner, merged), ...this.#steps("before_start", owner)];
       case "up": {
         const actions: Action[] = [];
         for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["units"]>[number]>(
@@ -1359,10 +1403,9 @@ class NodePlanner {
               : this.#probe(item.validate, scope, owner, [...path, "validate"]);
           const within = seconds(item.within ?? defaultWithin.unit) ?? 300;
           const claim = { item: null, from, key: asKey({ validate, within } as unknown as Value) };
-          const known = this.#unitClaims.has(unit);
           this.#claim(this.#unitClaims, unit, `the unit ${unit}`, claim);
           // Equal claims merge: the unit is started where the first of them stands.
-          if (known) continue;
+          if (isMerged(merged, `unit ${unit}`)) continue;
           actions.push({ kind: "unit", id: this.#id(owner.title, unit), unit, validate, within, from });
         }
         for (const { item, path, scope } of this.#items<NamedProbeDoc>(owner, "ready"))
@@ -1488,6 +1531,22 @@ function requiresDeep(component: Component, name: string, library: Library): boo
 }
 
 /** An id from an owner's title (`profile base`): without blanks, as consoles and logs are split at them. */
+/** Units and waits that several owners ask for stand where the first of them does; the others come after that block. */
+interface Merged {
+  /** The block of each; null while its vertex is being planned. */
+  readonly at: Map<string, number | null>;
+  /** The blocks that the vertex being planned comes after because of this. */
+  readonly after: Set<number>;
+}
+
+/** Whether somebody asked before. */
+function isMerged(merged: Merged, key: string): boolean {
+  const known = merged.at.get(key);
+  if (known === undefined) merged.at.set(key, null);
+  else if (known !== null) merged.after.add(known);
+  return known !== undefined;
+}
+
 function blockId(title: string): string {
   return title.replaceAll(" ", ":");
 }

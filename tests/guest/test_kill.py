@@ -5,7 +5,7 @@ import signal
 import sys
 import unittest
 
-from world import CONF, World, node, package, probing, program, run_probe, step, unit
+from world import CONF, World, block, node, package, probing, program, run_probe, step, unit
 
 DROP_IN = "/etc/systemd/system/chrony.service.d/50-seedsmith.conf"
 
@@ -31,13 +31,16 @@ def whole():
             {"path": "/etc/keystone/key", "owner": "root:root", "mode": "0600", "once": True, "text": "first\n",
              "stage": None, "edits": None, "restarts": [], "from": "c.yaml:once"},
         ],
-        actions=[
-            unit("chrony.service", validate=run_probe("true")),
-            probing("wait", "broker", run_probe("true")),
-            step("database", "make", "db", unless=run_probe("has", "db")),
-            step("user", "put", "user", stdin="ALTER USER 'secret-word-1';", repeat_safe=True),
-            unit("keystone.service"),
-            probing("ready", "answers", run_probe("true")),
+        blocks=[
+            block("time", unit("chrony.service", validate=run_probe("true"))),
+            block("database", step("database", "make", "db", unless=run_probe("has", "db"))),
+            block(
+                "user",
+                probing("wait", "broker", run_probe("true")),
+                step("user", "put", "user", stdin="ALTER USER 'secret-word-1';", repeat_safe=True),
+            ),
+            block("keystone", unit("keystone.service"), probing("ready", "answers", run_probe("true")),
+                  after=["database", "user"]),
         ],
         checks=[probing("check", "time", run_probe("true"))],
     )

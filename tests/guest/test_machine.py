@@ -148,14 +148,14 @@ class Leftovers(Base):
         other = subprocess.Popen(["sleep", "60"], start_new_session=True)
         self.addCleanup(other.wait)
         self.addCleanup(other.kill)
-        with open(self.machine.path(node.RUN + "/child"), "w", encoding="ascii") as file:
+        with open(self.machine.path(node.RUN + "/child-1"), "w", encoding="ascii") as file:
             file.write("%d %d" % (other.pid, self.machine.started(other.pid) + 1))
         self.assertFalse(self.machine.end_leftover())
         self.assertTrue(self.alive(other.pid))
 
     def test_a_torn_note_is_nothing(self):
         for text in ("", "12", "x y"):
-            with open(self.machine.path(node.RUN + "/child"), "w", encoding="ascii") as file:
+            with open(self.machine.path(node.RUN + "/child-1"), "w", encoding="ascii") as file:
                 file.write(text)
             self.assertFalse(self.machine.end_leftover())
 

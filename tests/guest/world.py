@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -61,8 +62,12 @@ def package(name):
     return {"name": name, "from": "c.yaml:" + name}
 
 
+def block(name, *actions, after=()):
+    return {"id": name, "title": name, "after": list(after), "actions": list(actions)}
+
+
 def program(actions=(), checks=(), files=(), packages=(), archives=(), debconf=(), directories=(), **more):
-    """A program in format 1. A file's or archive's `text` is what gets staged."""
+    """A program in format 1, in one block unless `blocks` says more. A file's or archive's `text` gets staged."""
     value = dict(format=1, site="lab", node="con01", generation=1, address=None, names=[], min_free_disk=0)
     value.update(
         apt=dict(archives=list(archives), debconf=list(debconf), packages=list(packages), recommends=False),
@@ -82,6 +87,7 @@ class Fake(node.Machine):
         super().__init__(os.path.join(folder, "root"), tuning=tuning)
         self.store = os.path.join(folder, "sim.json")
         self.clock, self.points, self.crash_at, self.later = 0.0, 0, None, []
+        self.lock = threading.RLock()  # the runner does things side by side
         self.answers = {}  # argv[0] -> function(argv, env, stdin) giving (code, output)
         self.real = False  # whether unknown commands are run for real
         self.room = 1 << 40
@@ -96,20 +102,23 @@ class Fake(node.Machine):
 
     @contextlib.contextmanager
     def change(self):
-        value = self.sim
-        yield value
-        beside = self.store + ".new"
-        with open(beside, "w", encoding="utf-8") as stored:
-            stored.write(json.dumps(value))
-        os.rename(beside, self.store)
+        with self.lock:
+            value = self.sim
+            yield value
+            beside = self.store + ".new"
+            with open(beside, "w", encoding="utf-8") as stored:
+                stored.write(json.dumps(value))
+            os.rename(beside, self.store)
 
     def at(self, seconds, action):
         """Does something when the clock has come to `seconds`."""
         self.later.append((seconds, action))
 
     def point(self):
-        self.points += 1
-        if self.points == self.crash_at:
+        with self.lock:
+            self.points += 1
+            now = self.points == self.crash_at
+        if now:
             os.kill(os.getpid(), signal.SIGKILL)
 
     # Machine
@@ -118,10 +127,11 @@ class Fake(node.Machine):
         return self.clock
 
     def sleep(self, seconds):
-        self.clock += max(seconds, 0.001)
-        for due in [item for item in self.later if item[0] <= self.clock]:
-            self.later.remove(due)
-            due[1]()
+        with self.lock:
+            self.clock += max(seconds, 0.001)
+            for due in [item for item in self.later if item[0] <= self.clock]:
+                self.later.remove(due)
+                due[1]()
 
     def boot(self):
         return self.sim["boot"]
