@@ -173,6 +173,107 @@ suite("order and waits", (test) => {
   });
 });
 
+suite("blocks side by side", (test) => {
+  /** The titles of the blocks that each comes after, in the order of the plan. */
+  const afters = (plan: NodePlan): readonly string[] =>
+    plan.blocks.map((block) => `${block.id}: ${block.after.join(", ")}`);
+  const component = (name: string, more = ""): string =>
+    `component: ${name}\nsummary: s\n${more}${more.includes("units:") ? "" : `units: [{ unit: ${name}.service }]\n`}`;
+  const library = (components: { readonly [name: string]: string }): { [path: string]: string } =>
+    Object.fromEntries(
+      Object.entries(components).map(([name, more]) => [
+        `templates/components/${name}/component.yaml`,
+        component(name, more),
+      ]),
+    );
+
+  test("a block comes after what it requires or needs, and beside the rest", async () => {
+    const { plans, problems } = await compileFiles({
+      ...library({
+        store:
+          'resources: { base: { key: name, params: { name: { type: identifier } }, steps: [{ name: make, run: [make], repeat: safe }] } }\nready: [{ name: r, tcp: "127.0.0.1:1" }]\n',
+        bus: "",
+        web: "needs: { db: { use: store.base, with: { name: web } } }\n",
+        late: "requires: [web]\nafter: [bus]\n",
+        loose: "",
+      }),
+      "profiles/p.yaml": "profile: p\nsummary: s\ncomponents: [store, bus, loose, web, late]\n",
+      "sites/x/site.yaml": siteText({ a: "p" }),
+    });
+    assert.equal(problems, []);
+    assert.equal(afters(node(plans, "a")), ["store: ", "bus: ", "loose: ", "web: store", "late: bus, web"]);
+  });
+
+  test("what has nothing to do passes on what it comes after", async () => {
+    const { plans } = await compileFiles({
+      ...library({ first: "", link: "requires: [first]\nunits: []\n", last: "requires: [link]\n" }),
+      "profiles/p.yaml": "profile: p\nsummary: s\ncomponents: [last]\n",
+      "sites/x/site.yaml": siteText({ a: "p" }),
+    });
+    assert.equal(afters(node(plans, "a")), ["first: ", "last: first"]);
+  });
+
+  test("what a base profile brings comes before what those that extend it bring, where it can", async () => {
+    const { plans } = await compileFiles({
+      ...library({ clock: "", agent: "requires: [store]\n", store: "", web: "" }),
+      "profiles/base.yaml": "profile: base\nsummary: s\ncomponents: [clock]\n",
+      "profiles/p.yaml": "profile: p\nsummary: s\nextends: base\ncomponents: [web, agent]\n",
+      "sites/x/site.yaml": siteText({ a: "p" }),
+    });
+    assert.equal(afters(node(plans, "a")), ["clock: ", "web: clock", "store: clock", "agent: store"]);
+  });
+
+  test("a unit or a wait that two ask for stands in one block, and the other comes after it", async () => {
+    const shared = await compileFiles({
+      ...library({
+        one: "units: [{ unit: web.service }]\n",
+        two: 'units: [{ unit: web.service }]\nready: [{ name: r, tcp: "127.0.0.1:2" }]\n',
+      }),
+      "profiles/p.yaml": "profile: p\nsummary: s\ncomponents: [one, two]\n",
+      "sites/x/site.yaml": siteText({ a: "p" }),
+    });
+    assert.equal(afters(node(shared.plans, "a")), ["one: ", "two: one"]);
+    const waits = await compileFiles({
+      ...library({
+        time: 'resources: { served: { ready: { tcp: "{{host}}:1" } } }\n',
+        one: "needs: { t: { use: time.served } }\n",
+        two: "needs: { t: { use: time.served } }\n",
+      }),
+      "profiles/s.yaml": "profile: s\nsummary: s\ncomponents: [time]\n",
+      "profiles/p.yaml": "profile: p\nsummary: s\ncomponents: [one, two]\n",
+      "sites/x/site.yaml": siteText({ a: "s", b: "p" }),
+    });
+    assert.equal(waits.problems, []);
+    assert.equal(afters(node(waits.plans, "b")), ["one: ", "two: one"]);
+  });
+
+  test("the user's own items come after every component", async () => {
+    const { plans } = await compileFiles({
+      ...library({ one: "", two: "" }),
+      "profiles/p.yaml":
+        "profile: p\nsummary: s\ncomponents: [one, two]\nafter_start: [{ name: own, run: [own], repeat: safe }]\n",
+      "sites/x/site.yaml": siteText({ a: "p" }),
+    });
+    assert.equal(node(plans, "a").blocks.at(-1)?.after, ["one", "two"]);
+  });
+
+  test("every block comes after earlier ones only, so that the order of the plan is one of those allowed", async () => {
+    for (const site of fixtureSites) {
+      const { plans } = await planned(site);
+      for (const plan of plans.values()) {
+        const ids = plan.blocks.map(({ id }) => id);
+        assert.is(new Set(ids).size, ids.length);
+        for (const [index, block] of plan.blocks.entries())
+          for (const other of block.after)
+            assert.ok(
+              ids.slice(0, index).includes(other),
+              `${site}/${plan.node}: ${block.id} after ${other}`,
+            );
+      }
+    }
+  });
+});
+
 suite("groups and fronts", (test) => {
   test("at: first runs on the first member and becomes a wait for its unless on the others", async () => {
     const { plans } = await planned("three");
