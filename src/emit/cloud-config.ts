@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import type { Position } from "../core/position.ts";
 import { fill, secretsOf } from "../core/text.ts";
 import type { NodePlan } from "../plan/model.ts";
-import { Lines } from "./lines.ts";
+import { countLines, type Run, runsOf, YamlFile } from "./lines.ts";
 import { archiveFiles, program, type Reveal, seedFolder, stagePath } from "./program.ts";
 import { toYaml } from "./yaml.ts";
 
@@ -28,28 +28,33 @@ interface WrittenFile {
   readonly content: string;
   readonly encoding?: string;
   readonly from: Position;
-  /** The origin of each line of the content, where known. */
-  readonly lines?: readonly Position[];
+  /** The origins of the content's lines, where known. */
+  readonly lines?: readonly Run[];
 }
 
-const itemCache = new Map<string, string>();
+/** One item of write_files. */
+interface Item {
+  readonly text: string;
+  readonly value: object;
+  readonly origins: readonly Run[];
+}
 
-/**
- * One item of write_files. Equal items of different nodes are written once: a thousand nodes carry the same
- * runner.
- */
-function writeFilesItem(file: WrittenFile): string {
-  const key = `${file.path}\n${file.permissions}\n${file.content}`;
-  let text = itemCache.get(key);
-  if (text === undefined) {
-    const { path, permissions, content, encoding } = file;
-    text = toYaml([
-      { path, permissions, owner: "root:root", ...(encoding === undefined ? {} : { encoding }), content },
-    ]);
-    if (itemCache.size > 500) itemCache.clear();
-    itemCache.set(key, text);
-  }
-  return text;
+function writeFilesItem(file: WrittenFile): Item {
+  const { path, permissions, content, encoding, from } = file;
+  const value = {
+    path,
+    permissions,
+    owner: "root:root",
+    ...(encoding === undefined ? {} : { encoding }),
+    content,
+  };
+  const text = toYaml([value]);
+  const rows = countLines(text);
+  const own = (file.lines ?? []).reduce((sum, { count }) => sum + count, 0);
+  // A literal block shows the content's lines as they are; whatever else was chosen has one origin.
+  const shown = own > 0 && own < rows && text.includes("content: |");
+  const head: Run = { count: shown ? rows - own : rows, file: from.file, line: from.line, step: 0 };
+  return { text, value, origins: shown ? [head, ...(file.lines ?? [])] : [head] };
 }
 
 let packed: { readonly runner: string; readonly content: string } | null = null;
@@ -68,34 +73,29 @@ export function packRunner(runner: string): string {
 }
 
 /** The user-data of a node. */
-export function userData(plan: NodePlan, guest: Guest, vault: Vault): Lines {
-  const lines = new Lines();
+export function userData(plan: NodePlan, guest: Guest, vault: Vault): YamlFile {
   const { from } = plan;
-  const put = (value: { readonly [key: string]: unknown }, at: Position): void =>
-    void lines.add(toYaml(value), at);
-  lines.add("#cloud-config\n", from);
-  put({ hostname: plan.node }, from);
-  if (plan.fqdn !== null) put({ fqdn: plan.fqdn, prefer_fqdn_over_hostname: false }, from);
+  const file = new YamlFile().comment("cloud-config", from);
+  file.put({ hostname: plan.node }, from);
+  if (plan.fqdn !== null) file.put({ fqdn: plan.fqdn, prefer_fqdn_over_hostname: false }, from);
   // C.UTF-8 is part of libc; the distribution's own default may not be generated on a small image.
-  put({ manage_etc_hosts: false, preserve_hostname: false, locale: "C.UTF-8" }, from);
-  put({ ssh_pwauth: false }, from);
-  if (plan.users.length === 0) put({ users: [] }, from);
+  file.put({ manage_etc_hosts: false, preserve_hostname: false, locale: "C.UTF-8" }, from);
+  file.put({ ssh_pwauth: false }, from);
+  if (plan.users.length === 0) file.put({ users: [] }, from);
   else {
-    lines.add("users:\n", plan.users[0]?.from ?? from);
+    const add = file.list("users", plan.users[0]?.from ?? from);
     for (const user of plan.users) {
-      lines.add(
-        toYaml([
-          {
-            name: user.name,
-            shell: "/bin/bash",
-            lock_passwd: user.password === null,
-            ...(user.password === null ? {} : { passwd: vault.passwordHash(user.password) }),
-            ...(user.sudo ? { sudo: "ALL=(ALL) NOPASSWD:ALL" } : {}),
-            ...(user.keys.length === 0 ? {} : { ssh_authorized_keys: user.keys }),
-          },
-        ]),
-        user.from,
-      );
+      const value = {
+        name: user.name,
+        shell: "/bin/bash",
+        lock_passwd: user.password === null,
+        ...(user.password === null ? {} : { passwd: vault.passwordHash(user.password) }),
+        ...(user.sudo ? { sudo: "ALL=(ALL) NOPASSWD:ALL" } : {}),
+        ...(user.keys.length === 0 ? {} : { ssh_authorized_keys: user.keys }),
+      };
+      const text = toYaml([value]);
+      const { file: source, line } = user.from;
+      add(text, value, [{ count: countLines(text), file: source, line, step: 0 }]);
     }
   }
   const { mirrors, proxy } = plan.apt;
@@ -105,34 +105,20 @@ export function userData(plan: NodePlan, guest: Guest, vault: Vault): Lines {
     ...(mirrors.primary === null && mirrors.security === null ? { preserve_sources_list: true } : {}),
     ...(proxy === null ? {} : { proxy }),
   };
-  put({ apt }, plan.apt.from);
+  file.put({ apt }, plan.apt.from);
   // bootcmd comes before write_files: the folders exist with their modes before anything is put into them.
-  put(
+  file.put(
     { bootcmd: [["install", "-d", "-m", "0700", "/var/lib/seedsmith", seedFolder, `${seedFolder}/files`]] },
     from,
   );
-  for (const { key, value, from: at } of plan.cloudConfig) put({ [key]: value }, at);
+  for (const { key, value, from: at } of plan.cloudConfig) file.put({ [key]: value }, at);
 
-  lines.add("write_files:\n", from);
-  for (const file of writtenFiles(plan, guest, vault)) {
-    const text = writeFilesItem(file);
-    const rows = countLines(text);
-    const own = file.lines?.length ?? -1;
-    // A literal block shows the content's lines as they are; whatever else was chosen has one origin.
-    lines.add(
-      text,
-      own > 0 && own < rows && text.includes("content: |")
-        ? [...Array<Position>(rows - own).fill(file.from), ...(file.lines as readonly Position[])]
-        : file.from,
-    );
+  const add = file.list("write_files", from);
+  for (const written of writtenFiles(plan, guest, vault)) {
+    const { text, value, origins } = writeFilesItem(written);
+    add(text, value, origins);
   }
-  return lines;
-}
-
-function countLines(text: string): number {
-  let count = 0;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count += 1;
-  return count;
+  return file;
 }
 
 function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<WrittenFile> {
@@ -148,7 +134,7 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<Wr
     permissions: "0644",
     content: head + hosts.map(({ line }) => line).join(""),
     from,
-    lines: [from, from, from, from, ...hosts.map(({ at }) => at)],
+    lines: runsOf([from, from, from, from, ...hosts.map(({ at }) => at)]),
   };
   const listing = program(plan, vault.reveal);
   yield {
@@ -175,7 +161,7 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<Wr
       permissions: "0600",
       content: fill(file.content.text, vault.reveal),
       from: file.from,
-      lines: file.content.lines,
+      lines: runsOf(file.content.lines),
     };
   }
   for (const script of plan.scripts) {
@@ -185,10 +171,7 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<Wr
       permissions: "0755",
       content: script.text,
       from: at,
-      lines: script.text
-        .split("\n")
-        .slice(0, script.text.endsWith("\n") ? -1 : undefined)
-        .map((_, index) => ({ file: script.file, line: index + 1, column: 1 })),
+      lines: [{ count: lineCount(script.text), file: script.file, line: 1, step: 1 }],
     };
   }
   const guestFile = (name: string): Position => ({ file: `guest/${name}`, line: 1, column: 1 });
@@ -213,9 +196,14 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<Wr
   };
 }
 
+/** Lines of a text, also of one that lacks its last line break. */
+function lineCount(text: string): number {
+  return countLines(text) + (text.endsWith("\n") ? 0 : 1);
+}
+
 /** vendor-data that says nothing, so that a cloud's own is not taken instead. */
-export function vendorData(plan: NodePlan): Lines {
-  return new Lines().add("#cloud-config\n{}\n", plan.from);
+export function vendorData(plan: NodePlan): YamlFile {
+  return new YamlFile().comment("cloud-config", plan.from).put({}, plan.from);
 }
 
 /** The names of the secrets that the node's seed holds. */

@@ -1,27 +1,79 @@
 import type { Position } from "../core/position.ts";
+import { toYaml } from "./yaml.ts";
+
+/** So many output lines in a row, from one line of a file (step 0) or from lines that follow each other (step 1). */
+export interface Run {
+  count: number;
+  readonly file: string;
+  readonly line: number;
+  step: 0 | 1;
+}
+
+/** Where the lines of a text came from. A text has many lines, and most of them follow the one before. */
+export class LineOrigins {
+  readonly runs: Run[] = [];
+
+  /** Adds one line. */
+  add(file: string, line: number): void {
+    const last = this.runs.at(-1);
+    if (last !== undefined && last.file === file) {
+      if (last.count === 1 && (line === last.line || line === last.line + 1)) {
+        last.count = 2;
+        last.step = line === last.line ? 0 : 1;
+        return;
+      }
+      if (last.count > 1 && line === last.line + last.count * last.step) {
+        last.count += 1;
+        return;
+      }
+    }
+    this.runs.push({ count: 1, file, line, step: 0 });
+  }
+
+  /** Adds the lines of a run: the same runs come out as from its lines one by one. */
+  addRun({ count, file, line, step }: Run): void {
+    for (let index = 0; index < count; index++) {
+      this.add(file, line + index * step);
+      const last = this.runs.at(-1) as Run;
+      // The line did not begin a run, and goes on as this one does: so do all that are left.
+      if (last.count > 1 && last.step === step) {
+        last.count += count - index - 1;
+        return;
+      }
+    }
+  }
+}
+
+/** Runs of a list of places, one a line. */
+export function runsOf(positions: readonly Position[]): readonly Run[] {
+  const origins = new LineOrigins();
+  for (const { file, line } of positions) origins.add(file, line);
+  return origins.runs;
+}
+
+/** How many lines a text has that ends with a line break. */
+export function countLines(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count += 1;
+  return count;
+}
 
 /** Text under construction in which every line knows the source line it came from. */
 export class Lines {
   #text = "";
-  readonly #origins: Position[] = [];
+  readonly #origins = new LineOrigins();
 
-  /**
-   * Adds whole lines.
-   * @param text ends with a line break
-   * @param from one origin for all lines, or one a line
-   */
-  add(text: string, from: Position | readonly Position[]): this {
+  /** Adds whole lines of one origin; the text ends with a line break. */
+  add(text: string, { file, line }: Position): this {
     this.#text += text;
-    const many = Array.isArray(from) ? (from as readonly Position[]) : null;
-    let row = 0;
-    for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
-      this.#origins.push(
-        many === null
-          ? (from as Position)
-          : (many[row] ?? many[many.length - 1] ?? { file: "", line: 0, column: 0 }),
-      );
-      row += 1;
-    }
+    this.#origins.addRun({ count: countLines(text), file, line, step: 0 });
+    return this;
+  }
+
+  /** Adds whole lines whose origins are known already. */
+  addAll(text: string, origins: readonly Run[]): this {
+    this.#text += text;
+    for (const run of origins) this.#origins.addRun(run);
     return this;
   }
 
@@ -29,8 +81,71 @@ export class Lines {
     return this.#text;
   }
 
-  get origins(): readonly Position[] {
-    return this.#origins;
+  get origins(): readonly Run[] {
+    return this.#origins.runs;
+  }
+}
+
+/** A YAML file under construction: its text, and beside it the value that the text is to mean. */
+export class YamlFile {
+  readonly lines: Lines = new Lines();
+  readonly #meant: Record<string, unknown> = {};
+
+  /** Adds a comment line. */
+  comment(text: string, from: Position): this {
+    this.lines.add(`#${text}\n`, from);
+    return this;
+  }
+
+  /** Adds keys with their values. */
+  put(value: { readonly [key: string]: unknown }, from: Position): this {
+    this.lines.add(toYaml(value), from);
+    mean(this.#meant, value);
+    return this;
+  }
+
+  /**
+   * Adds a key with a list below it.
+   * @returns adds an item: its text of whole lines, its value and its origins
+   */
+  list(key: string, from: Position): (text: string, value: unknown, origins: readonly Run[]) => void {
+    const items: unknown[] = [];
+    this.lines.add(`${key}:\n`, from);
+    mean(this.#meant, { [key]: items });
+    return (text, value, origins) => {
+      this.lines.addAll(text, origins);
+      items.push(value);
+    };
+  }
+
+  /**
+   * Adds a key with a map below it.
+   * @returns adds keys: their text of whole lines, indented, and their values
+   */
+  map(
+    key: string,
+    from: Position,
+  ): (text: string, value: { readonly [key: string]: unknown }, from: Position) => void {
+    const items: Record<string, unknown> = {};
+    this.lines.add(`${key}:\n`, from);
+    mean(this.#meant, { [key]: items });
+    return (text, value, at) => {
+      this.lines.add(text, at);
+      mean(items, value);
+    };
+  }
+
+  get meant(): unknown {
+    return this.#meant;
+  }
+}
+
+/** Adds keys to what a map means. */
+function mean(map: Record<string, unknown>, more: { readonly [key: string]: unknown }): void {
+  for (const [key, value] of Object.entries(more)) {
+    if (Object.hasOwn(map, key)) throw new Error(`the key ${key} is written twice`);
+    // defineProperty, so that a key named __proto__ is data like any other
+    Object.defineProperty(map, key, { value, enumerable: true });
   }
 }
 
@@ -39,13 +154,20 @@ export interface Artifact {
   /** Its name in the node's folder. */
   readonly name: string;
   readonly bytes: Uint8Array;
-  /** For texts: the origin of each line. */
-  readonly origins: readonly Position[];
+  /** For texts: the origins of its lines. */
+  readonly origins: readonly Run[];
+  /** For YAML: the value that was written, which reading the bytes must give again. */
+  readonly meant?: unknown;
 }
 
 const encoder = new TextEncoder();
 
 /** A text artifact from its lines. */
-export function artifact(name: string, lines: Lines): Artifact {
-  return { name, bytes: encoder.encode(lines.text), origins: lines.origins };
+export function artifact(name: string, { text, origins }: Lines): Artifact {
+  return { name, bytes: encoder.encode(text), origins };
+}
+
+/** A YAML artifact. */
+export function yamlArtifact(name: string, { lines, meant }: YamlFile): Artifact {
+  return { ...artifact(name, lines), meant };
 }

@@ -1,6 +1,6 @@
 /** Network configuration version 2, as netplan and cloud-init's own renderers of all targets accept it. */
 import type { Device, NodePlan } from "../plan/model.ts";
-import { Lines } from "./lines.ts";
+import { YamlFile } from "./lines.ts";
 import { toYaml } from "./yaml.ts";
 
 const sections = { card: "ethernets", bond: "bonds", vlan: "vlans", bridge: "bridges" } as const;
@@ -78,16 +78,16 @@ function configured({ ip, mtu }: Device): object {
 }
 
 /** The network-config of a node. */
-export function networkConfig(plan: NodePlan): Lines {
-  const lines = new Lines().add("version: 2\n", plan.from);
+export function networkConfig(plan: NodePlan): YamlFile {
+  const file = new YamlFile().put({ version: 2 }, plan.from);
   for (const kind of ["card", "bond", "vlan", "bridge"] as const) {
     const devices = plan.devices.filter((device) => device.kind === kind);
     if (devices[0] === undefined) continue;
-    lines.add(`${sections[kind]}:\n`, devices[0].from);
+    const add = file.map(sections[kind], devices[0].from);
     for (const device of devices) {
-      const text = toYaml({ [device.id]: { ...made(device), ...configured(device) } });
-      lines.add(text.replace(/^(?=.)/gm, "  "), device.from);
+      const value = { [device.id]: { ...made(device), ...configured(device) } };
+      add(toYaml(value).replace(/^(?=.)/gm, "  "), value, device.from);
     }
   }
-  return lines;
+  return file;
 }

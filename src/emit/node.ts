@@ -2,7 +2,7 @@
 import type { NodePlan } from "../plan/model.ts";
 import { type Guest, userData, type Vault, vendorData } from "./cloud-config.ts";
 import { writeIso } from "./iso.ts";
-import { type Artifact, artifact } from "./lines.ts";
+import { type Artifact, artifact, yamlArtifact } from "./lines.ts";
 import { metaData } from "./meta-data.ts";
 import { networkConfig } from "./network-config.ts";
 import { planJson } from "./plan-json.ts";
@@ -16,10 +16,10 @@ export const seedFiles: readonly string[] = ["user-data", "meta-data", "network-
 /** @returns the seed's files, its image and the readable plan. */
 export function emitNode(plan: NodePlan, guest: Guest, vault: Vault): readonly Artifact[] {
   const seed = [
-    artifact("user-data", userData(plan, guest, vault)),
-    artifact("meta-data", metaData(plan)),
-    artifact("network-config", networkConfig(plan)),
-    artifact("vendor-data", vendorData(plan)),
+    yamlArtifact("user-data", userData(plan, guest, vault)),
+    yamlArtifact("meta-data", metaData(plan)),
+    yamlArtifact("network-config", networkConfig(plan)),
+    yamlArtifact("vendor-data", vendorData(plan)),
   ];
   return [
     ...seed,

@@ -69,8 +69,8 @@ function ambiguous(text: string): boolean {
  */
 export function plainYaml(value: unknown): string | null {
   if (value === null || typeof value !== "object") return null;
-  const entries = Array.isArray(value) ? value.length : Object.keys(value).length;
-  return entries === 0 ? null : block(value, "");
+  if (Array.isArray(value)) return value.length === 0 ? "[]\n" : block(value, "");
+  return Object.keys(value).length === 0 && isPlain(value) ? "{}\n" : block(value, "");
 }
 
 /** The lines of a collection that is not empty, the first one without its indentation. */
@@ -84,8 +84,7 @@ function block(value: object, indent: string): string | null {
     }
     return out;
   }
-  const prototype = Object.getPrototypeOf(value) as unknown;
-  if (prototype !== Object.prototype && prototype !== null) return null;
+  if (!isPlain(value)) return null;
   for (const [key, item] of Object.entries(value)) {
     if (!/^[A-Za-z_][A-Za-z0-9_./-]{0,99}$/.test(key) || ambiguous(key)) return null;
     const text = child(item, `${indent}  `, indent);
@@ -93,6 +92,11 @@ function block(value: object, indent: string): string | null {
     out += `${out === "" ? "" : indent}${key}:${text}`;
   }
   return out;
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as unknown;
+  return prototype === Object.prototype || prototype === null;
 }
 
 /**

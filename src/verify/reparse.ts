@@ -7,21 +7,25 @@ import { isoDifferences } from "./iso-reader.ts";
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Verifies one node's artifacts in process: each YAML file must read the same as YAML 1.1 and as 1.2, user-data
- * must carry its header, and the image must hold exactly the files.
- * @returns what is wrong, empty when nothing is
+ * Verifies one node's artifacts in process: each YAML file must read the same as YAML 1.1 and as 1.2, and as what
+ * was to be written; user-data must carry its header, and the image must hold exactly the files.
+ * @returns what is wrong, empty when nothing is; says where, and never what stands there, as that may be a secret
  */
 export function verifyNode(artifacts: readonly Artifact[]): string[] {
   const wrong: string[] = [];
-  for (const { name, bytes } of artifacts) {
+  for (const { name, bytes, meant } of artifacts) {
     if (!seedFiles.includes(name)) continue;
     const text = decoder.decode(bytes);
     if (name === "user-data" && !text.startsWith("#cloud-config\n"))
       wrong.push("user-data does not begin with #cloud-config");
     try {
-      if (!readsTheSame(text)) wrong.push(`${name} reads differently as YAML 1.1 and as YAML 1.2`);
+      const place = difference(readBack(text), meant);
+      if (place !== null)
+        wrong.push(`${name} does not read as what was written${place === "" ? "" : `: ${place} differs`}`);
     } catch (error) {
-      wrong.push(`${name} cannot be read back: ${(error as Error).message.split("\n")[0]}`);
+      if (error instanceof VersionsDiffer)
+        wrong.push(`${name} reads differently as YAML 1.1 and as YAML 1.2`);
+      else wrong.push(`${name} cannot be read back: ${(error as Error).message.split("\n")[0]}`);
     }
   }
   const image = artifacts.find(({ name }) => name === "seed.iso");
@@ -34,80 +38,123 @@ export function verifyNode(artifacts: readonly Artifact[]): string[] {
   return wrong;
 }
 
-/**
- * Whether a text is the same value as YAML 1.1 and as YAML 1.2.
- * @throws YAMLException when it is not one YAML document
- */
-export function readsTheSame(text: string): boolean {
-  const pieces = itemsOf(text);
-  if (pieces === null) return compare(text);
-  // What remains when the items are taken out is read in full, so each file's own structure is checked.
-  return pieces.items.every(itemReadsTheSame) && compare(pieces.rest);
-}
-
-/** Items this long are worth remembering; a thousand nodes carry the same scripts. */
-const worthRemembering = 500;
-const rememberedItems = 500;
-const known = new Map<string, boolean>();
-
-function itemReadsTheSame(item: string): boolean {
-  let same = known.get(item);
-  if (same === undefined) {
-    same = compare(item);
-    if (known.size >= rememberedItems) known.clear();
-    known.set(item, same);
-  }
-  return same;
-}
+/** Thrown for a text that is one value as YAML 1.1 and another as YAML 1.2. */
+export class VersionsDiffer extends Error {}
 
 /**
- * Takes the long items of block sequences at the left margin out of a text, `- 0` is left in their places. Such an
- * item reads the same wherever it stands, as long as it is indented as a whole and nothing in the text refers to
- * something elsewhere in it; null when the text is not that plain.
+ * The value of a text, which must be the same as YAML 1.1 and as YAML 1.2.
+ * @throws VersionsDiffer when it is not, YAMLException when it is not one YAML document
  */
-function itemsOf(text: string): { readonly rest: string; readonly items: readonly string[] } | null {
-  // Only these begin a line that is not indented: keys, items, and the comment at the top.
-  if (/\n[^\na-z -]|^[^#\na-z-]|\n-[^ ]|[\r\u0085\u2028\u2029\ufeff]|\n[^ \n].*[&*]/.test(text)) return null;
-  const items: string[] = [];
-  let rest = "";
-  let at = 0;
-  while (at < text.length) {
-    const start = text.startsWith("- ", at) ? at : text.indexOf("\n- ", at) + 1;
-    if (start === 0 && at !== 0) break;
-    if (start === 0 && !text.startsWith("- ")) break;
-    let end = start;
-    do {
-      end = text.indexOf("\n", end) + 1;
-    } while (end > 0 && (text[end] === " " || text[end] === "\n"));
-    if (end === 0) end = text.length;
-    const item = text.slice(start, end);
-    if (item.length < worthRemembering || !item.startsWith("- path: ")) rest += text.slice(at, end);
-    else {
-      items.push(item);
-      rest += `${text.slice(at, start)}- 0\n`;
-    }
-    at = end;
+export function readBack(text: string): unknown {
+  let value: unknown = null;
+  try {
+    value = readInPieces(text);
+  } catch {
+    // What is wrong with the whole is what counts.
   }
-  return { rest: rest + text.slice(at), items };
+  return value ?? read(text);
 }
 
 /** Parses once, as the events are the same in both versions; what the scalars mean is what differs. */
-function compare(text: string): boolean {
+function read(text: string): unknown {
   const events = parseEvents(text, {});
-  const [old, ...more] = constructFromEvents(events, { source: text, schema: YAML11_SCHEMA });
-  const [core] = constructFromEvents(events, { source: text, schema: CORE_SCHEMA });
+  const [core, ...more] = constructFromEvents(events, { source: text, schema: CORE_SCHEMA });
+  const [old] = constructFromEvents(events, { source: text, schema: YAML11_SCHEMA });
   if (more.length > 0) throw new Error("it holds more than one document");
-  if (old === undefined) throw new Error("it holds no document");
-  return same(old, core);
+  if (core === undefined) throw new Error("it holds no document");
+  if (difference(old, core) !== null) throw new VersionsDiffer();
+  return core;
 }
 
-function same(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (a === null || b === null || typeof a !== "object" || typeof b !== "object") return false;
-  if (Array.isArray(a) !== Array.isArray(b) || a instanceof Date || b instanceof Date) return false;
+/**
+ * Reads a text that is a plain map by its pieces: the keys at the left margin with what is indented below them, and
+ * the items of lists at the left margin. Such a piece means the same wherever it stands, as nothing in it goes on
+ * beyond it. Pieces that many nodes share are then read once.
+ * @returns null for a text that is not that plain: it must be read as a whole
+ */
+function readInPieces(text: string): unknown {
+  const value: Record<string, unknown> = {};
+  let list: unknown[] | null = null;
+  for (let at = 0; at < text.length; ) {
+    let end = at;
+    do end = text.indexOf("\n", end) + 1;
+    while (end > 0 && (text[end] === " " || text[end] === "\n"));
+    if (end === 0) return null;
+    const piece = text.slice(at, end);
+    const first = piece.slice(0, piece.indexOf("\n"));
+    if (piece.startsWith("- ")) {
+      const item = list === null ? null : readPiece(piece, first);
+      if (list === null || !Array.isArray(item) || item.length !== 1) return null;
+      list.push(item[0]);
+    } else if (at !== 0 || !/^#[ -~]*$/.test(first) || first.length + 1 !== piece.length) {
+      const [, key] = /^([a-z][a-z0-9_-]*):(?: |$)/.exec(first) ?? [];
+      if (key === undefined || Object.hasOwn(value, key)) return null;
+      const map = readPiece(piece, key);
+      if (map === null || typeof map !== "object" || Object.keys(map).join() !== key) return null;
+      // A key alone on its line has the list that follows.
+      list = piece === `${key}:\n` && text[end] === "-" ? [] : null;
+      value[key] = list ?? (map as Record<string, unknown>)[key];
+    }
+    at = end;
+  }
+  return Object.keys(value).length === 0 ? null : value;
+}
+
+/** What the pieces mean that were met twice in a row at one place. */
+const known = new Map<string, unknown>();
+/** The piece last met at a place; what only one node has is not met twice in a row, and not worth remembering. */
+const met = new Map<string, string>();
+const remembered = 2000;
+
+/**
+ * The value of a piece; one that was read before has the value that it had then. Nobody may change it.
+ * @param place what pieces of several nodes have in common that may be equal: the key, or an item's first line
+ */
+function readPiece(piece: string, place: string): unknown {
+  const before = known.get(piece);
+  if (before !== undefined) return before;
+  // What 1.1 takes for a line break might end a piece inside of it; an anchor or alias may reach beyond it.
+  if (/[\r\u0085\u2028\u2029\ufeff]|^[^\n]*[&*]/.test(piece)) return null;
+  const value = read(piece);
+  if (met.get(place) === piece) {
+    if (known.size >= remembered) known.clear();
+    known.set(piece, value);
+  } else {
+    if (met.size >= remembered) met.clear();
+    met.set(place, piece);
+  }
+  return value;
+}
+
+/** The place of the first difference of two values of plain data, such as `users[0].name`; null when they are equal. */
+function difference(a: unknown, b: unknown): string | null {
+  if (a === b) return null;
+  if (a === null || b === null || typeof a !== "object" || typeof b !== "object") return "";
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return "";
+    for (const [index, item] of a.entries()) {
+      const place = difference(item, b[index]);
+      if (place !== null) return `[${index}]${join(place)}`;
+    }
+    return null;
+  }
+  if (!isMap(a) || !isMap(b)) return "";
   const keys = Object.keys(a);
-  return (
-    keys.length === Object.keys(b).length &&
-    keys.every((key) => same((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
-  );
+  if (keys.length !== Object.keys(b).length) return "";
+  for (const key of keys) {
+    if (!Object.hasOwn(b, key)) return key;
+    const place = difference(a[key], b[key]);
+    if (place !== null) return `${key}${join(place)}`;
+  }
+  return null;
+}
+
+function join(place: string): string {
+  return place === "" || place.startsWith("[") ? place : `.${place}`;
+}
+
+/** A date, a set or bytes are no map: YAML 1.1 has them, and no seed does. */
+function isMap(value: object): value is { readonly [key: string]: unknown } {
+  const prototype = Object.getPrototypeOf(value) as unknown;
+  return prototype === Object.prototype || prototype === null;
 }

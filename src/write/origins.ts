@@ -1,5 +1,5 @@
 /** origins.json: which source line each output line came from. Holds no secret, only places. */
-import type { Position } from "../core/position.ts";
+import type { Run as LineRun } from "../emit/lines.ts";
 
 /** [how many output lines, source index, source line, 1 when the source line grows with the output line]. */
 export type Run = readonly [count: number, source: number, line: number, step: 0 | 1];
@@ -28,28 +28,11 @@ export class Origins {
     return index;
   }
 
-  add(name: string, lines: readonly Position[]): void {
-    const runs: [number, number, number, 0 | 1][] = [];
-    let last: [number, number, number, 0 | 1] | undefined;
-    let lastFile = "";
-    for (const { file, line } of lines) {
-      if (last !== undefined && file === lastFile) {
-        const [count, , start, step] = last;
-        if (count === 1 && (line === start || line === start + 1)) {
-          last[0] = 2;
-          last[3] = line === start ? 0 : 1;
-          continue;
-        }
-        if (count > 1 && line === start + count * step) {
-          last[0] += 1;
-          continue;
-        }
-      }
-      last = [1, this.#source(file), line, 0];
-      lastFile = file;
-      runs.push(last);
-    }
-    this.put(name, runs);
+  add(name: string, lines: readonly LineRun[]): void {
+    this.put(
+      name,
+      lines.map(({ count, file, line, step }): Run => [count, this.#source(file), line, step]),
+    );
   }
 
   put(name: string, runs: Run[]): void {

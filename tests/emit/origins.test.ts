@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
 import { load } from "js-yaml";
 import * as assert from "uvu/assert";
-import type { Artifact } from "../../src/emit/lines.ts";
+import { type Artifact, LineOrigins, type Run } from "../../src/emit/lines.ts";
 import { Origins, originOfLine } from "../../src/write/origins.ts";
 import { fixtureSites, fixtures, rendered, root } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
@@ -28,6 +29,35 @@ function lineWith(text: string, part: string, after = 1): number {
   return index + 1;
 }
 
+/** The place of each line. */
+const placesOf = (origins: readonly Run[]): { file: string; line: number }[] =>
+  origins.flatMap(({ count, file, line, step }) =>
+    Array.from({ length: count }, (_, index) => ({ file, line: line + index * step })),
+  );
+
+suite("origins of lines", (test) => {
+  const run = fc.record({
+    count: fc.integer({ min: 1, max: 4 }),
+    file: fc.constantFrom("a", "b"),
+    line: fc.integer({ min: 1, max: 4 }),
+    step: fc.constantFrom(0 as const, 1 as const),
+  });
+
+  test("adding runs gives what adding their lines gives", () => {
+    fc.assert(
+      fc.property(fc.array(run, { maxLength: 12 }), (runs) => {
+        const whole = new LineOrigins();
+        for (const one of runs) whole.addRun(one);
+        const single = new LineOrigins();
+        for (const { file, line } of placesOf(runs)) single.add(file, line);
+        assert.equal(whole.runs, single.runs);
+        assert.equal(placesOf(whole.runs), placesOf(runs));
+      }),
+      { seed: 7, numRuns: 5000 },
+    );
+  });
+});
+
 suite("origins", (test) => {
   for (const site of fixtureSites) {
     test(`${site}: every line of every text has an origin that exists`, async () => {
@@ -48,15 +78,16 @@ suite("origins", (test) => {
           if (!texts.includes(name)) continue;
           const text = new TextDecoder().decode(bytes);
           assert.is(text.at(-1), "\n", `${name} ends with a line break`);
-          assert.is(origins.length, text.split("\n").length - 1, `${node}/${name}: an origin a line`);
-          for (const [index, at] of origins.entries()) {
+          const places = placesOf(origins);
+          assert.is(places.length, text.split("\n").length - 1, `${node}/${name}: an origin a line`);
+          for (const [index, at] of places.entries()) {
             assert.ok(
               at.line >= 1 && at.line <= linesOf(at.file),
               `${node}/${name}:${index + 1} ${at.file}:${at.line}`,
             );
-            assert.equal(originOfLine(file, `${node}/${name}`, index + 1), { file: at.file, line: at.line });
+            assert.equal(originOfLine(file, `${node}/${name}`, index + 1), at);
           }
-          assert.is(originOfLine(file, `${node}/${name}`, origins.length + 1), null);
+          assert.is(originOfLine(file, `${node}/${name}`, places.length + 1), null);
         }
       }
     });

@@ -1,8 +1,9 @@
 import { CORE_SCHEMA, load, YAML11_SCHEMA } from "js-yaml";
 import * as assert from "uvu/assert";
 import { writeIso } from "../../src/emit/iso.ts";
-import { type Artifact, artifact, Lines } from "../../src/emit/lines.ts";
-import { readsTheSame, verifyNode } from "../../src/verify/reparse.ts";
+import { type Artifact, YamlFile, yamlArtifact } from "../../src/emit/lines.ts";
+import { seedFiles } from "../../src/emit/node.ts";
+import { readBack, VersionsDiffer, verifyNode } from "../../src/verify/reparse.ts";
 import { rendered } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
 
@@ -10,12 +11,19 @@ const long = "0123456789 filler\n    ".repeat(40).trimEnd();
 const item = (content: string, mode = '"0644"'): string =>
   `- path: /etc/x\n  permissions: ${mode}\n  owner: root:root\n  content: ${content}\n    ${long}\n`;
 
-/** The plain way: the whole text, twice. */
-function whole(text: string): boolean {
-  return (
-    JSON.stringify(load(text, { schema: YAML11_SCHEMA })) ===
-    JSON.stringify(load(text, { schema: CORE_SCHEMA }))
-  );
+/** The plain way: the whole text, twice. Null where the two differ. */
+function whole(text: string): unknown {
+  const [old, core] = [load(text, { schema: YAML11_SCHEMA }), load(text, { schema: CORE_SCHEMA })];
+  return JSON.stringify(old) === JSON.stringify(core) ? core : null;
+}
+
+function inPieces(text: string): unknown {
+  try {
+    return readBack(text);
+  } catch (error) {
+    if (error instanceof VersionsDiffer) return null;
+    throw error;
+  }
 }
 
 const texts: Record<string, string> = {
@@ -24,6 +32,10 @@ const texts: Record<string, string> = {
   "a word that 1.1 reads as true": `#cloud-config\na: yes\nwrite_files:\n${item("|")}`,
   "such a word after the items": `#cloud-config\nwrite_files:\n${item("|")}b: on\n`,
   "items that are not the last thing": `#cloud-config\nwrite_files:\n${item("|")}- path: b\nb: c\n`,
+  "a list whose key 1.1 reads as true": `on:\n- a\n- b\n`,
+  "a list that is a key's only value": `a:\n- a\n-  b\nb:\nc: 1\n`,
+  "an alias in an item of what stands in another": `a:\n- x: &x 1\n- x: *x\n`,
+  "words at the left margin of a folded text": `a: >\n  b\n\nc: d\n`,
   "a block that ends in blank lines": `#cloud-config\nwrite_files:\n${item("|+")}\n\n${item("|")}`,
 };
 const broken: Record<string, string> = {
@@ -31,6 +43,10 @@ const broken: Record<string, string> = {
   "an item below a text": `#cloud-config\nwrite_files: x\n${item("|")}`,
   "a quoted text around an item": `#cloud-config\na: "b\n${item("|")}c: d"\n`,
   "an item indented wrongly": `#cloud-config\nwrite_files:\n${item("|")}  b: c\n   d: e\n`,
+  "a key twice": `#cloud-config\na: b\nc: d\na: b\n`,
+  "a list twice": `a:\n- b\na:\n- b\n`,
+  "a word without a colon": `a: b\nword\nb: c\n`,
+  "an item after a value": `a: b\n- c\n`,
   "two documents": `#cloud-config\nwrite_files:\n${item("|")}---\na: b\n`,
   "an alias of an item": `#cloud-config\nwrite_files:\n${item("|")}b: *x\n`,
   nothing: "",
@@ -39,50 +55,150 @@ const broken: Record<string, string> = {
 suite("verify/reparse", (test) => {
   for (const [name, text] of Object.entries(texts)) {
     test(`reads ${name} as the whole text reads`, () => {
-      assert.is(readsTheSame(text), whole(text));
-      assert.is(readsTheSame(text), whole(text), "and again, remembered");
+      assert.equal(inPieces(text), whole(text));
+      for (const when of ["again", "remembered"]) assert.equal(inPieces(text), whole(text), when);
     });
   }
   for (const [name, text] of Object.entries(broken)) {
     test(`refuses ${name}`, () => {
       assert.throws(() => whole(text), undefined, "the whole text is readable");
-      assert.throws(() => readsTheSame(text));
+      assert.throws(() => readBack(text));
     });
   }
 });
 
-/** A node's seed in which nothing is wrong. */
-function seed(userData: string): Artifact[] {
+const at = { file: "f", line: 1, column: 1 };
+
+/** A node's seed with this user-data, and what it is to mean. */
+function seed(text: string, meant: object): Artifact[] {
+  const rest: [string, object][] = [
+    ["meta-data", { "instance-id": "a" }],
+    ["network-config", { version: 2 }],
+    ["vendor-data", {}],
+  ];
   const files = [
-    ["user-data", userData],
-    ["meta-data", "instance-id: a\n"],
-    ["network-config", "version: 2\n"],
-    ["vendor-data", "#cloud-config\n{}\n"],
-  ].map(([name = "", text = ""]) => artifact(name, new Lines().add(text, { file: "f", line: 1, column: 1 })));
+    { name: "user-data", bytes: new TextEncoder().encode(text), origins: [], meant },
+    ...rest.map(([name, value]) => yamlArtifact(name, new YamlFile().put({ ...value }, at))),
+  ];
   return [...files, { name: "seed.iso", bytes: writeIso("cidata", files), origins: [] }];
 }
 
 suite("verify/node", (test) => {
   test("finds nothing wrong with a seed in which nothing is", () => {
-    assert.equal(verifyNode(seed("#cloud-config\nhostname: a\n")), []);
+    assert.equal(verifyNode(seed("#cloud-config\nhostname: a\n", { hostname: "a" })), []);
   });
 
   test("wants cloud-init's header", () => {
-    assert.equal(verifyNode(seed("hostname: a\n")), ["user-data does not begin with #cloud-config"]);
+    assert.equal(verifyNode(seed("hostname: a\n", { hostname: "a" })), [
+      "user-data does not begin with #cloud-config",
+    ]);
   });
 
   test("refuses what reads differently by version, and what is no YAML", () => {
-    assert.match(verifyNode(seed("#cloud-config\na: yes\n"))[0] ?? "", /reads differently/);
-    assert.match(verifyNode(seed('#cloud-config\na: "b\n'))[0] ?? "", /cannot be read back/);
+    assert.match(verifyNode(seed("#cloud-config\na: yes\n", { a: true }))[0] ?? "", /reads differently/);
+    assert.match(verifyNode(seed('#cloud-config\na: "b\n', { a: "b" }))[0] ?? "", /cannot be read back/);
+  });
+
+  const content = `${"a line\n".repeat(100)}the last one`;
+  const file = (path: string, text: string): object => ({ path, content: text });
+  for (const [what, wanted, written, place] of [
+    ["a word", { hostname: "a" }, { hostname: "b" }, "hostname"],
+    ["a number for a text", { a: { b: "1" } }, { a: { b: 1 } }, "a.b"],
+    ["null for nothing", { a: {} }, { a: { b: null } }, "a"],
+    ["a key that is missing", { a: 1, b: 2 }, { a: 1 }, ""],
+    ["a text for a list", { a: ["b"] }, { a: "b" }, "a"],
+    [
+      "a line break more at the end of a file",
+      { write_files: [file("/a", content), file("/b", content)] },
+      { write_files: [file("/a", content), file("/b", `${content}\n`)] },
+      "write_files[1].content",
+    ],
+    [
+      "two files in the other order",
+      { write_files: [file("/a", content), file("/b", content)] },
+      { write_files: [file("/b", content), file("/a", content)] },
+      "write_files[0].path",
+    ],
+  ] as const) {
+    test(`refuses ${what}, and says where`, () => {
+      const text = `#cloud-config\n${new YamlFile().put(written, at).lines.text}`;
+      for (const when of ["at first", "again", "remembered"]) {
+        assert.equal(verifyNode(seed(text, written)), [], when);
+        assert.equal(
+          verifyNode(seed(text, wanted)),
+          [`user-data does not read as what was written${place === "" ? "" : `: ${place} differs`}`],
+          when,
+        );
+      }
+    });
+  }
+
+  test("says where something differs, and not what stands there", () => {
+    const wrong = verifyNode(seed("#cloud-config\na: secret1\n", { a: "secret2" })).join();
+    assert.not.match(wrong, /secret/);
+  });
+
+  test("refuses a file of which nobody says what it is to mean", () => {
+    const [userData, ...rest] = seed("#cloud-config\nhostname: a\n", { hostname: "a" });
+    const { meant: _, ...silent } = userData as Artifact;
+    assert.ok(verifyNode([silent, ...rest]).length > 0);
   });
 
   test("refuses an image that holds something else than the files", () => {
-    const good = seed("#cloud-config\nhostname: a\n");
-    const other = seed("#cloud-config\nhostname: b\n");
+    const good = seed("#cloud-config\nhostname: a\n", { hostname: "a" });
+    const other = seed("#cloud-config\nhostname: b\n", { hostname: "b" });
     const wrong = verifyNode([...good.slice(0, -1), ...other.slice(-1)]);
     assert.ok(wrong.length > 0);
     for (const one of wrong) assert.match(one, /^seed\.iso: .*user-data/);
   });
+
+  // What a bug in an emitter would do to a real seed: YAML that every reader agrees on, and that is wrong.
+  for (const [bug, plant, place] of [
+    [
+      "drops the line break at the end of files",
+      (text: string) => text.replaceAll("content: |\n", "content: |-\n"),
+      /write_files\[0\]\.content/,
+    ],
+    [
+      "gives another mode",
+      (text: string) => text.replace('permissions: "0600"', 'permissions: "0644"'),
+      /write_files\[\d+\]\.permissions/,
+    ],
+    [
+      "forgets the last file",
+      (text: string) => text.slice(0, text.lastIndexOf("\n- path: ") + 1),
+      /write_files/,
+    ],
+    [
+      "indents a line of a file wrongly",
+      (text: string) => text.replace('\n      "generation"', '\n       "generation"'),
+      /write_files\[\d+\]\.content/,
+    ],
+    [
+      "writes the host's name in capitals",
+      (text: string) =>
+        text.replace(/^hostname: (.*)$/m, (line) => line.replace(/ .*/, (name) => name.toUpperCase())),
+      /hostname/,
+    ],
+  ] as const) {
+    test(`finds an emitter that ${bug}`, async () => {
+      const { nodes } = await rendered("two");
+      for (const artifacts of [...nodes.values(), ...nodes.values()]) {
+        assert.equal(verifyNode(artifacts), []);
+        const broken = artifacts.map((one) => {
+          if (one.name !== "user-data") return one;
+          const text = new TextDecoder().decode(one.bytes);
+          assert.is.not(plant(text), text, "the bug is planted");
+          return { ...one, bytes: new TextEncoder().encode(plant(text)) };
+        });
+        const files = broken.filter(({ name }) => seedFiles.includes(name));
+        const image = { name: "seed.iso", bytes: writeIso("cidata", files), origins: [] };
+        const wrong = verifyNode([...files, image]);
+        assert.is(wrong.length, 1, wrong.join());
+        assert.match(wrong[0] ?? "", place);
+      }
+    });
+  }
 
   test("finds nothing wrong with the fixtures", async () => {
     const { nodes } = await rendered("two");
