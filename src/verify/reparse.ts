@@ -66,14 +66,22 @@ function read(text: string): unknown {
   return core;
 }
 
+/** The value of each piece of a text that many nodes share, read by itself. Nobody may change one. */
+const known = new Map<string, unknown>();
+/** The piece last met at a place; what only one node has is not met twice in a row, and not worth reading by itself. */
+const met = new Map<string, string>();
+const remembered = 2000;
+
 /**
- * Reads a text that is a plain map by its pieces: the keys at the left margin with what is indented below them, and
- * the items of lists at the left margin. Such a piece means the same wherever it stands, as nothing in it goes on
- * beyond it. Pieces that many nodes share are then read once.
+ * Reads a text that is a plain map: keys at the left margin, with what is indented or a list of items at the left
+ * margin below them. Such a key or item means the same wherever it stands, as nothing in it goes on beyond it. So
+ * those that many nodes share are read once, and what is left of the text is read as one document.
  * @returns null for a text that is not that plain: it must be read as a whole
  */
 function readInPieces(text: string): unknown {
   const value: Record<string, unknown> = {};
+  const left = new Rest();
+  let key = "";
   let list: unknown[] | null = null;
   for (let at = 0; at < text.length; ) {
     let end = at;
@@ -81,49 +89,84 @@ function readInPieces(text: string): unknown {
     while (end > 0 && (text[end] === " " || text[end] === "\n"));
     if (end === 0) return null;
     const piece = text.slice(at, end);
-    const first = piece.slice(0, piece.indexOf("\n"));
+    const read = known.get(piece);
     if (piece.startsWith("- ")) {
-      const item = list === null ? null : readPiece(piece, first);
-      if (list === null || !Array.isArray(item) || item.length !== 1) return null;
-      list.push(item[0]);
-    } else if (at !== 0 || !/^#[ -~]*$/.test(first) || first.length + 1 !== piece.length) {
-      const [, key] = /^([a-z][a-z0-9_-]*):(?: |$)/.exec(first) ?? [];
-      if (key === undefined || Object.hasOwn(value, key)) return null;
-      const map = readPiece(piece, key);
-      if (map === null || typeof map !== "object" || Object.keys(map).join() !== key) return null;
+      if (list === null) return null;
+      if (read === undefined) left.addItem(piece, key, list.length);
+      list.push((read as readonly unknown[] | undefined)?.[0]);
+    } else if (at !== 0 || !/^#[ -~]*\n$/.test(piece)) {
+      key = /^([a-z][a-z0-9_-]*):[ \n]/.exec(piece)?.[1] ?? "";
+      if (key === "" || Object.hasOwn(value, key)) return null;
       // A key alone on its line has the list that follows.
       list = piece === `${key}:\n` && text[end] === "-" ? [] : null;
-      value[key] = list ?? (map as Record<string, unknown>)[key];
+      if (read === undefined) left.addKey(piece, key);
+      value[key] = list ?? (read as { readonly [key: string]: unknown } | undefined)?.[key];
     }
     at = end;
   }
-  return Object.keys(value).length === 0 ? null : value;
+  return key !== "" && left.readInto(value) ? value : null;
 }
 
-/** What the pieces mean that were met twice in a row at one place. */
-const known = new Map<string, unknown>();
-/** The piece last met at a place; what only one node has is not met twice in a row, and not worth remembering. */
-const met = new Map<string, string>();
-const remembered = 2000;
+/** What is left of a text without the pieces that are known. */
+class Rest {
+  #text = "";
+  /** The key that stands last in the text. */
+  #key = "";
+  readonly #keys = new Map<string, string>();
+  readonly #items: { readonly piece: string; readonly key: string; readonly at: number }[] = [];
+
+  addKey(piece: string, key: string): void {
+    this.#text += piece;
+    this.#key = key;
+    this.#keys.set(key, piece);
+  }
+
+  addItem(piece: string, key: string, at: number): void {
+    this.#text += this.#key === key ? piece : `${key}:\n${piece}`;
+    this.#key = key;
+    this.#items.push({ piece, key, at });
+  }
+
+  /** Reads the text, and puts what it means where it belongs. False when it has not what was put into it. */
+  readInto(value: Record<string, unknown>): boolean {
+    if (this.#text === "") return true;
+    const all = read(this.#text) as Record<string, unknown> | null;
+    const names = new Set([...this.#keys.keys(), ...this.#items.map(({ key }) => key)]);
+    if (all === null || typeof all !== "object" || Object.keys(all).length !== names.size) return false;
+    const taken = new Map<string, number>();
+    for (const { piece, key, at } of this.#items) {
+      const next = taken.get(key) ?? 0;
+      const items = all[key];
+      if (!Array.isArray(items) || next >= items.length) return false;
+      (value[key] as unknown[])[at] = items[next];
+      taken.set(key, next + 1);
+      meet(piece, piece.slice(0, piece.indexOf("\n")));
+    }
+    for (const [key, piece] of this.#keys) {
+      if (!Object.hasOwn(all, key)) return false;
+      meet(piece, key);
+      // A key with a list has it already.
+      if (value[key] === undefined) value[key] = all[key];
+    }
+    // Nothing may be left over, as where an item has another line break inside.
+    return [...taken].every(([key, count]) => (all[key] as unknown[]).length === count);
+  }
+}
 
 /**
- * The value of a piece; one that was read before has the value that it had then. Nobody may change it.
- * @param place what pieces of several nodes have in common that may be equal: the key, or an item's first line
+ * Remembers what a piece means, by itself, when it was the last one at its place too.
+ * @param place what pieces of several nodes that may be equal have in common: the key, or an item's first line
  */
-function readPiece(piece: string, place: string): unknown {
-  const before = known.get(piece);
-  if (before !== undefined) return before;
-  // What 1.1 takes for a line break might end a piece inside of it; an anchor or alias may reach beyond it.
-  if (/[\r\u0085\u2028\u2029\ufeff]|^[^\n]*[&*]/.test(piece)) return null;
-  const value = read(piece);
-  if (met.get(place) === piece) {
-    if (known.size >= remembered) known.clear();
-    known.set(piece, value);
-  } else {
+function meet(piece: string, place: string): void {
+  if (met.get(place) !== piece) {
     if (met.size >= remembered) met.clear();
     met.set(place, piece);
+    return;
   }
-  return value;
+  // What 1.1 takes for a line break might end a piece inside of it.
+  if (/[\r\u0085\u2028\u2029\ufeff]/.test(piece)) return;
+  if (known.size >= remembered) known.clear();
+  known.set(piece, read(piece));
 }
 
 /** The place of the first difference of two values of plain data, such as `users[0].name`; null when they are equal. */

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { CORE_SCHEMA, load, YAML11_SCHEMA } from "js-yaml";
 import * as assert from "uvu/assert";
 import { writeIso } from "../../src/emit/iso.ts";
@@ -65,6 +66,46 @@ suite("verify/reparse", (test) => {
       assert.throws(() => readBack(text));
     });
   }
+});
+
+suite("verify/pieces", (test) => {
+  const word = fc.constantFrom("a", "b", "on", "0644", "x y", "1.0", "*", "&x", "*x", "é");
+  const line = fc.oneof(
+    fc.tuple(
+      fc.constantFrom("a: ", "b:\n- ", "- ", "on: ", "- path: ", "  ", "    ", "- a: &x ", "- b: *x "),
+      word,
+    ),
+    fc.tuple(
+      fc.constantFrom("a: ", "- c: ", "c: "),
+      fc.constantFrom("|\n  x", ">-\n  x\n\n   y", "'it", '"it"', "[1,", "{}"),
+    ),
+    fc.tuple(fc.constantFrom("#", "---", "", "a", "\t", "\u0085", "a: x\rb: "), fc.constantFrom("", "x")),
+  );
+  const text = fc
+    .array(line, { maxLength: 7 })
+    .map((lines) => lines.map((words) => `${words.join("")}\n`).join(""));
+
+  test("any text reads as it reads whole, whatever was read before it", () => {
+    let readable = 0;
+    fc.assert(
+      fc.property(text, (one) => {
+        let wanted: unknown = "unreadable";
+        try {
+          wanted = whole(one);
+        } catch {}
+        if (wanted !== "unreadable" && wanted !== undefined) readable += 1;
+        for (const when of ["at first", "again", "remembered"]) {
+          let got: unknown = "unreadable";
+          try {
+            got = inPieces(one);
+          } catch {}
+          assert.equal(got, wanted, `${when}: ${JSON.stringify(one)}`);
+        }
+      }),
+      { seed: 11, numRuns: 5000 },
+    );
+    assert.ok(readable > 300, `${readable} of the texts are YAML`);
+  });
 });
 
 const at = { file: "f", line: 1, column: 1 };
