@@ -43,7 +43,7 @@ const journalName = ".journal.json";
 const lockName = ".lock";
 
 interface Journal {
-  /** Pairs of staged name and file. */
+  /** Pairs of staged name and file; or folder, where the whole of it is new. */
   readonly put: readonly (readonly [string, string])[];
   readonly remove: readonly string[];
 }
@@ -227,7 +227,8 @@ function apply(root: string, journal: Journal, again: boolean): void {
       if (again) mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
       const backup = join(stage, `old-${staged}`);
       const moved = move(join(stage, staged), to);
-      if (moved) undo.push(() => (existsSync(backup) ? renameSync(backup, to) : rmSync(to, { force: true })));
+      if (moved)
+        undo.push(() => (existsSync(backup) ? renameSync(backup, to) : renameSync(to, join(stage, staged))));
     }
     for (const [index, file] of journal.remove.entries()) {
       const from = join(root, file);
@@ -274,7 +275,8 @@ export class TreeWriter {
   readonly changes = new Map<string, Change>();
   readonly entries = new Map<string, ManifestEntry>();
   readonly #old: Manifest | null;
-  readonly #folders = new Set<string>();
+  /** The folders of the tree that were looked at: where those that are not there yet are staged as a whole. */
+  readonly #folders = new Map<string, string | null>();
   #staging = false;
 
   /** @param prefix sets the staged names of several writers on one tree apart */
@@ -285,48 +287,76 @@ export class TreeWriter {
   }
 
   /**
-   * Stages a file unless the disk has it already.
+   * Stages a file unless the disk has it already. All files of a folder of the tree come to the same writer.
    * @throws TreeError when the folder cannot be written, or a file that is not ours stands in the way
    */
   put(file: string, bytes: Uint8Array): Change {
     const path = join(this.#root, file);
-    const entry = { sha256: digest(bytes), size: bytes.length };
-    this.entries.set(file, entry);
-    let change: Change = "created";
-    this.#checkFolder(file);
-    const kind = kindOf(path);
-    if (kind === "folder") throw new TreeError(path, "EISDIR");
-    if (kind !== "none") {
-      const known = this.#old !== null && (file === "manifest.json" || Object.hasOwn(this.#old.files, file));
-      // A link is never read or written through; one in place of a file of ours is replaced.
-      const present = kind === "file" ? guarded(path, () => readFileSync(path)) : null;
-      if (present !== null && present.length === bytes.length && Buffer.compare(present, bytes) === 0)
-        change = "same";
-      else if (known) change = "changed";
-      else throw new TreeError(path, "FOREIGN");
-    }
+    this.entries.set(file, { sha256: digest(bytes), size: bytes.length });
+    const slash = file.indexOf("/");
+    const folder = slash < 0 ? null : this.#stagedFolder(file.slice(0, slash));
+    const change = folder === null ? this.#compare(file, path, bytes) : "created";
     this.changes.set(file, change);
-    if (change !== "same") {
+    if (change !== "same")
       guarded(path, () => {
-        if (!this.#staging) mkdirSync(join(this.#root, stageName), { recursive: true, mode: 0o700 });
-        this.#staging = true;
-        const staged = `${this.#prefix}${this.#put.length}`;
-        writeFileSync(join(this.#root, stageName, staged), bytes, { mode: 0o600 });
-        this.#put.push([staged, file]);
+        let to: string;
+        if (folder === null) to = this.#stage(file);
+        else {
+          to = `${folder}${file.slice(slash)}`;
+          if (file.includes("/", slash + 1)) mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
+        }
+        writeFileSync(to, bytes, { mode: 0o600 });
       });
-    }
     return change;
   }
 
-  /** A folder of ours that is a link leads to somebody else's files. */
-  #checkFolder(file: string): void {
-    const folder = dirname(file);
-    if (folder === "." || this.#folders.has(folder)) return;
-    const path = join(this.#root, folder);
+  /** How a file of a folder that is there differs from what the disk has. */
+  #compare(file: string, path: string, bytes: Uint8Array): Change {
+    const parent = dirname(file);
+    if (parent.includes("/") && !this.#folders.has(parent)) this.#stagedFolder(parent, false);
     const kind = kindOf(path);
-    if (kind === "link") throw new TreeError(path, "FOREIGN");
-    if (kind === "file") throw new TreeError(path, "ENOTDIR");
-    this.#folders.add(folder);
+    if (kind === "none") return "created";
+    if (kind === "folder") throw new TreeError(path, "EISDIR");
+    const known = this.#old !== null && (file === "manifest.json" || Object.hasOwn(this.#old.files, file));
+    // A link is never read or written through; one in place of a file of ours is replaced.
+    const present = kind === "file" ? guarded(path, () => readFileSync(path)) : null;
+    if (present !== null && present.length === bytes.length && Buffer.compare(present, bytes) === 0)
+      return "same";
+    if (!known) throw new TreeError(path, "FOREIGN");
+    return "changed";
+  }
+
+  /** A place in the staging folder for what will be renamed to a path of the tree. */
+  #stage(file: string): string {
+    if (!this.#staging) mkdirSync(join(this.#root, stageName), { recursive: true, mode: 0o700 });
+    this.#staging = true;
+    const staged = `${this.#prefix}${this.#put.length}`;
+    this.#put.push([staged, file]);
+    return join(this.#root, stageName, staged);
+  }
+
+  /**
+   * Where a folder of the tree that is not there yet is staged, to be renamed as a whole; null for one that is.
+   * @param whole false for a folder in one that is there, whose files are staged one by one
+   * @throws TreeError when a file is in the way, or the folder is a link: it leads to somebody else's files
+   */
+  #stagedFolder(folder: string, whole = true): string | null {
+    let staged = this.#folders.get(folder);
+    if (staged === undefined) {
+      const path = join(this.#root, folder);
+      const kind = kindOf(path);
+      if (kind === "link") throw new TreeError(path, "FOREIGN");
+      if (kind === "file") throw new TreeError(path, "ENOTDIR");
+      staged = null;
+      if (kind === "none" && whole)
+        staged = guarded(path, () => {
+          const made = this.#stage(folder);
+          mkdirSync(made, { mode: 0o700 });
+          return made;
+        });
+      this.#folders.set(folder, staged);
+    }
+    return staged;
   }
 
   /** The renames that are due; for writers of other threads. */

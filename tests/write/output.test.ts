@@ -290,6 +290,57 @@ suite("output", (test) => {
     });
   }
 
+  // The same for a tree that is not there yet, whose nodes' folders are renamed as a whole.
+  for (const [fail, path] of [
+    ["writeFileSync:3:ENOSPC", ".staging"],
+    ["mkdirSync:3:EIO", ".staging"],
+    ["renameSync:3:EIO", "lab"],
+    ["renameSync:4:EACCES", "lab"],
+  ] as const) {
+    test(`${fail} on ${path} in a first render: nothing is left`, async () => {
+      const one = child(fail, path);
+      assert.is(one.status, 1, one.stderr);
+      assert.match(one.stderr, "output-unwritable");
+      assert.not.ok(existsSync(join(cwd, "build")));
+      await fine();
+    });
+  }
+
+  test("killed at any rename of a first render: the next run finds nothing or the new tree", async () => {
+    await fine();
+    const wanted = snapshot(tree);
+    for (const nth of [1, 2, 3, 4, 5]) {
+      rmSync(tree, { recursive: true });
+      const { signal } = child(`renameSync:${nth}:kill`, "lab");
+      assert.ok(signal !== null || process.platform === "win32", `rename ${nth}`);
+      // A part: what it does not render shows which tree it found.
+      await fine({ nodes: ["two"] });
+      const found = snapshot(tree);
+      const one = Object.keys(wanted).filter((file) => file.startsWith(join("one", "")));
+      assert.ok(one.length > 0);
+      for (const file of one) assert.is(found[file], nth === 1 ? undefined : wanted[file]);
+      await fine();
+      assert.equal(snapshot(tree), wanted);
+    }
+  });
+
+  test("a node that is new beside others", async () => {
+    writeFileSync(join(cwd, "site.yaml"), baseSite.replace(/^ {2}two:.*\n/m, ""));
+    await fine();
+    const one = lstatSync(join(tree, "one", "vendor-data")).ino;
+    writeFileSync(join(cwd, "site.yaml"), baseSite);
+    const { nodes } = await fine();
+    assert.equal(
+      nodes.map(({ changes }) => [changes.created > 0, changes.same > 0]),
+      [
+        [false, true],
+        [true, false],
+      ],
+    );
+    assert.is(lstatSync(join(tree, "one", "vendor-data")).ino, one);
+    assert.is(lstatSync(join(tree, "two")).mode & 0o777, process.platform === "win32" ? 0o666 : 0o700);
+  });
+
   test("killed at any rename: the next run finds the old or the new tree", async () => {
     await fine();
     const old = snapshot(tree);
