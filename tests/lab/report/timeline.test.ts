@@ -256,7 +256,7 @@ suite("timeline as text", (test) => {
     ]);
     const text = lines.join("\n");
     assert.match(text, /^con01 {2}READY {4}1m25s .* 68%$/m);
-    assert.match(text, /^1\. +30s {2}con01 {2}waits for other nodes +name of wait\/x$/m);
+    assert.match(text, /^ 1\. +30s {2}con01 {2}waits for other nodes +name of wait\/x$/m);
     assert.match(text, /^con01 +erlang-base +4\.0s +3\.0s$/m);
     assert.match(text, /^ +40s +4\.0s +5% +dpkg: unpacking +unpacking$/m);
   });
