@@ -10,7 +10,7 @@ import { writeFailureBundle } from "../../../src/lab/report/failure-bundle.ts";
 import { redactor } from "../../../src/lab/report/redact.ts";
 import { fakeVault, inTemporaryFolder, rendered, root, writeTree } from "../../support/build-site.ts";
 import { suite } from "../../support/suite.ts";
-import { event, fakeDriver, VirtualClock } from "../watch/fake-lab.ts";
+import { event, fakeDriver, lab as fakeLab, VirtualClock } from "../watch/fake-lab.ts";
 import { ran, record } from "./records.ts";
 
 /** Secrets with everything in them that encoders change, and one of the login's hash. */
@@ -77,16 +77,7 @@ function world(folder: string, answers = true): World {
       return { status: 0, signal: null, stdout, stderr: "" };
     },
   };
-  const lab = {
-    id: "x",
-    driver: "fake",
-    site: "example",
-    folder: join(folder, "lab"),
-    cache: folder,
-    networks: [],
-    targets: [],
-    machines: [],
-  };
+  const lab: LabDescription = { ...fakeLab, site: "example", folder: join(folder, "lab"), cache: folder };
   return { folder, driver, lab, asked };
 }
 
