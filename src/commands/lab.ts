@@ -4,6 +4,8 @@ import { LabError } from "../lab/command.ts";
 import { type LabRequest, printJson, type Verb } from "./lab/request.ts";
 
 const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+  test: async () => (await import("./lab/test.ts")).test,
+  "lab check": async () => (await import("./lab/check.ts")).check,
   "lab up": async () => (await import("./lab/up.ts")).up,
   "lab status": async () => (await import("./lab/status.ts")).status,
   "lab exec": async () => (await import("./lab/exec.ts")).exec,

@@ -299,14 +299,20 @@ export async function undoLedger(folder: string): Promise<void> {
 /**
  * Undoes all that a lab has made and deletes its folder, its ledger last: until then it can be found and taken
  * down again.
+ * @param keep files of the folder that stay, by their names
  * @throws LabError when something resists
  */
-export async function destroyFolder(folder: string): Promise<void> {
+export async function destroyFolder(folder: string, keep?: RegExp): Promise<void> {
   if (!existsSync(folder)) return;
   await undoLedger(folder);
-  for (const name of readdirSync(folder)) if (name !== ledgerFile) await removeTree(join(folder, name));
-  await removeTree(folder);
+  const names = readdirSync(folder).filter((name) => keep?.test(name) !== true);
+  for (const name of names) if (name !== ledgerFile) await removeTree(join(folder, name));
+  await removeTree(join(folder, ledgerFile));
+  if (readdirSync(folder).length === 0) await removeTree(folder);
 }
+
+/** Files that outlive a lab: what a person has been told to look at. */
+export const keptFiles: RegExp = /^failed-.*\.tar\.gz$/;
 
 function labsFolder(cache: string): string {
   return join(cache, "labs");

@@ -15,8 +15,10 @@ export interface LabState {
   /** How the driver runs, in the words of its inspection. */
   readonly how: string;
   readonly slowness: number;
-  /** What a person must know to read the verdict rightly: another target than the site's, bytes that differ. */
+  /** What a person must know to read the verdict rightly, such as another target than the site's. */
   readonly notices: readonly string[];
+  /** In which bytes or facts the machines differ from production. */
+  readonly differences: readonly string[];
   /** Milliseconds since 1970. */
   readonly began: number;
   /** The boot of the host that it belongs to: another one has left nothing of it but files. */

@@ -1,8 +1,9 @@
 /** `seedsmith lab down` */
-import { relative } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { join, relative } from "node:path";
 import { exit } from "../../core/exit.ts";
 import { driverNamed } from "../../lab/drivers.ts";
-import { destroyFolder } from "../../lab/ledger.ts";
+import { destroyFolder, keptFiles } from "../../lab/ledger.ts";
 import { findLab, siteOf } from "./find.ts";
 import { type LabRequest, printJson } from "./request.ts";
 
@@ -18,12 +19,14 @@ export async function down(request: LabRequest): Promise<number> {
   const driver = state === null ? null : await driverNamed(state.lab.driver);
   if (driver !== null && state !== null) await driver.destroy(state.lab);
   // What a driver does not know any more, or never came to know, stands in the ledger.
-  await destroyFolder(folder);
+  await destroyFolder(folder, keptFiles);
+  const left = existsSync(folder) ? readdirSync(folder) : [];
   const site = siteOf(folder);
-  if (request.format === "json") printJson({ ok: true, site, removed: true });
-  else
-    process.stdout.write(
-      `the lab of ${site} is down; nothing of it is left in ${relative(request.choice.cwd, folder)}\n`,
-    );
+  const shown = left.map((name) => join(relative(request.choice.cwd, folder), name));
+  if (request.format === "json") printJson({ ok: true, site, removed: true, kept: shown });
+  else {
+    process.stdout.write(`the lab of ${site} is down; nothing of it is left on this host\n`);
+    for (const path of shown) process.stdout.write(`kept: ${path}\n`);
+  }
   return exit.fine;
 }

@@ -46,6 +46,7 @@ export async function status(request: LabRequest): Promise<number> {
       began: new Date(state.began).toISOString(),
       abandoned: left,
       notices: state.notices,
+      differences: state.differences,
       nodes,
     });
   } else {

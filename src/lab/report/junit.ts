@@ -3,6 +3,7 @@
  * the verdict itself. Only what Ant's original format has, which every reader takes.
  */
 
+import type { NodeChecks } from "../check.ts";
 import type { RunnerEvent } from "../events.ts";
 import { tailOf, timeOf } from "../watch/progress.ts";
 import { oneLine, type SourceLine } from "../watch/words.ts";
@@ -110,6 +111,27 @@ function verdictCase(record: BootRecord, source: SourceLine): Case {
   return { name: "READY", seconds, result: "failure", message: oneLine(failure.message), details };
 }
 
+/** What came of running all checks again: also that they could not be run is a failure. */
+function againCase({ ok, checks, message }: NodeChecks): Case {
+  return {
+    name: "all checks hold again",
+    seconds: checks.reduce((sum, check) => sum + (check.seconds ?? 0), 0),
+    result: ok ? "passed" : "failure",
+    message: ok ? "" : oneLine(message),
+    details: checks
+      .filter((check) => !check.ok)
+      .map(({ name, from, message: why }) => oneLine(`${name} (${from ?? "-"}): ${why ?? "failed"}`)),
+  };
+}
+
+/** More that a report tells. */
+export interface ReportExtras {
+  /** What the nodes' checks said when they were run again. */
+  readonly checks?: readonly NodeChecks[];
+  /** What a person must know to read the verdict rightly. */
+  readonly notices?: readonly string[];
+}
+
 const fixed = (seconds: number): string => seconds.toFixed(3);
 
 function suite(
@@ -117,12 +139,16 @@ function suite(
   record: BootRecord,
   index: number,
   source: SourceLine,
+  extras: ReportExtras,
 ): { xml: Xml; cases: Case[] } {
-  const cases = [...stepCases(record, source), verdictCase(record, source)];
+  const again = extras.checks?.find(({ node }) => node === record.node);
+  const verdict = verdictCase(record, source);
+  const cases = [...stepCases(record, source), ...(again === undefined ? [] : [againCase(again)]), verdict];
   const of = (result: Case["result"]): number => cases.filter((one) => one.result === result).length;
   const properties = [
     ["driver", record.driver],
     ["target", record.target],
+    ...(extras.notices ?? []).map((notice) => ["notice", notice]),
     ...record.differences.map((difference) => ["differs from production", difference]),
   ] as [string, string][];
   const total = cases.at(-1)!.seconds;
@@ -172,8 +198,9 @@ export function junitXml(
   site: string,
   records: readonly BootRecord[],
   source: SourceLine = () => null,
+  extras: ReportExtras = {},
 ): string {
-  const suites = records.map((record, index) => suite(site, record, index, source));
+  const suites = records.map((record, index) => suite(site, record, index, source, extras));
   const cases = suites.flatMap((one) => one.cases);
   const of = (result: Case["result"]): number => cases.filter((one) => one.result === result).length;
   const begin = Math.min(...records.map(({ poweredOn, gathered }) => poweredOn ?? gathered));

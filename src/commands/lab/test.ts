@@ -1,0 +1,73 @@
+/** `seedsmith test`: up, check, report, down. */
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
+import { exit } from "../../core/exit.ts";
+import { checkNode, type NodeChecks } from "../../lab/check.ts";
+import { destroyFolder, keptFiles } from "../../lab/ledger.ts";
+import { junitXml } from "../../lab/report/junit.ts";
+import { bringUp, exitOf } from "./bring-up.ts";
+import { checksText } from "./check.ts";
+import { recordNodes } from "./record.ts";
+import type { LabRequest } from "./request.ts";
+import { loginLines } from "./words.ts";
+
+/** Writes a file whole or not at all. */
+function writeWhole(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
+/** Boots the nodes, runs every check once more, reports, and takes the lab down unless it is to be kept. */
+export async function test(request: LabRequest): Promise<number> {
+  const { choice, format } = request;
+  const brought = await bringUp(request);
+  if (typeof brought === "number") return brought;
+  const { state, driver, result, source } = brought;
+  const { lab, notices } = state;
+  const say = (text: string): void => void (format === "json" ? null : process.stderr.write(text));
+  const json = (value: object): void =>
+    void (format === "json" ? process.stdout.write(`${JSON.stringify(value)}\n`) : null);
+
+  let checks: readonly NodeChecks[] = [];
+  if (result.outcome === "ready") {
+    checks = await Promise.all(lab.machines.map(({ name }) => checkNode(driver, lab, name)));
+    for (const one of checks) {
+      json({ event: "lab-checks", ...one });
+      say(checksText(one));
+    }
+  }
+  const ok = result.outcome === "ready" && checks.every((one) => one.ok);
+  const records = await recordNodes(brought);
+  if (request.report !== null) {
+    const path = resolve(choice.cwd, request.report);
+    writeWhole(path, junitXml(lab.site, records, source, { checks, notices }));
+    say(`report: ${relative(choice.cwd, path)}\n`);
+  }
+  if (request.keep) say(`${loginLines(driver, lab)}kept: seedsmith lab down takes it down\n`);
+  else {
+    await driver.destroy(lab);
+    await destroyFolder(lab.folder, keptFiles);
+    say("the lab is down\n");
+  }
+  const code = ok ? exit.fine : result.outcome === "ready" ? exit.node : exitOf(result);
+  const targets = lab.targets.map(({ name }) => name).join(", ");
+  const names = lab.machines.map(({ name }) => name).join(", ");
+  const count = checks.reduce((sum, one) => sum + one.checks.length, 0);
+  json({
+    event: "lab-test",
+    ok,
+    site: lab.site,
+    targets,
+    driver: lab.driver,
+    notices,
+    seconds: (Date.now() - state.began) / 1000,
+  });
+  for (const notice of notices) say(`notice: ${notice}\n`);
+  say(
+    ok
+      ? `GREEN: ${names} on ${targets} by ${lab.driver}: READY, and ${count} checks held again\n`
+      : `RED: ${names} on ${targets} by ${lab.driver}: ${result.outcome === "ready" ? "READY, and then a check failed" : result.outcome}\n`,
+  );
+  return code;
+}
