@@ -19,7 +19,7 @@ import {
   writeState,
 } from "../../lab/state.ts";
 import { viewFor } from "../../lab/watch/choose-view.ts";
-import type { View, WatchResult } from "../../lab/watch/view.ts";
+import type { WatchResult } from "../../lab/watch/view.ts";
 import { waitForNodes } from "../../lab/watch/wait.ts";
 import type { SourceLine } from "../../lab/watch/words.ts";
 import { findSite } from "../../load/library.ts";
@@ -37,7 +37,8 @@ export interface Up {
   readonly state: LabState;
   readonly driver: Driver;
   readonly result: WatchResult;
-  readonly view: View;
+  /** The site as it was rendered. */
+  readonly compiled: Compiled;
   readonly source: SourceLine;
 }
 
@@ -264,7 +265,7 @@ export async function bringUp(request: LabRequest): Promise<Up | number> {
     state = { ...state, owner: null };
     writeState(state);
     ledger.disown();
-    return { state, driver, result, view, source };
+    return { state, driver, result, compiled: selected.compiled, source };
   } finally {
     for (const name of ["SIGINT", "SIGTERM"] as const) process.off(name, interrupt);
   }

@@ -7,7 +7,7 @@ import { destroyFolder, keptFiles } from "../../lab/ledger.ts";
 import { junitXml } from "../../lab/report/junit.ts";
 import { bringUp, exitOf } from "./bring-up.ts";
 import { checksText } from "./check.ts";
-import { recordNodes } from "./record.ts";
+import { gather } from "./record.ts";
 import type { LabRequest } from "./request.ts";
 import { loginLines } from "./words.ts";
 
@@ -38,7 +38,7 @@ export async function test(request: LabRequest): Promise<number> {
     }
   }
   const ok = result.outcome === "ready" && checks.every((one) => one.ok);
-  const records = await recordNodes(brought);
+  const { records, bundles } = await gather(brought);
   if (request.report !== null) {
     const path = resolve(choice.cwd, request.report);
     writeWhole(path, junitXml(lab.site, records, source, { checks, notices }));
@@ -49,6 +49,7 @@ export async function test(request: LabRequest): Promise<number> {
     await driver.destroy(lab);
     await destroyFolder(lab.folder, keptFiles);
     say("the lab is down\n");
+    for (const path of bundles) say(`kept: ${relative(choice.cwd, path)}, logs and seed without secrets\n`);
   }
   const code = ok ? exit.fine : result.outcome === "ready" ? exit.node : exitOf(result);
   const targets = lab.targets.map(({ name }) => name).join(", ");
@@ -61,6 +62,7 @@ export async function test(request: LabRequest): Promise<number> {
     targets,
     driver: lab.driver,
     notices,
+    bundles,
     seconds: (Date.now() - state.began) / 1000,
   });
   for (const notice of notices) say(`notice: ${notice}\n`);

@@ -4,6 +4,7 @@ import { setTimeout as timeout } from "node:timers/promises";
 import { consoleTail } from "../console.ts";
 import type { Driver, LabDescription } from "../driver.ts";
 import { afterEvent, afterLook, beginning, type NodeProgress, tailLines } from "./progress.ts";
+import { silenced } from "./silence.ts";
 import type { View, WatchResult } from "./view.ts";
 
 /** Time, so that tests need none. */
@@ -36,6 +37,8 @@ export interface WaitOptions {
 
 /** Ms between two looks at a machine: far below the 5 s in which a verdict must be seen. */
 const lookEvery = 1000;
+/** Ms between two questions whether anything is to be expected of a node that says nothing. */
+const askEvery = 5000;
 /** Ms between two drawings. */
 const drawEvery = 250;
 
@@ -50,6 +53,7 @@ export async function waitForNodes(options: WaitOptions): Promise<WatchResult> {
   const begin = clock.now();
   const progress = new Map(machines.map((name) => [name, beginning(name, options.since?.[name] ?? begin)]));
   const nodes = (): NodeProgress[] => [...progress.values()];
+  const heard = new Map<string, number>();
   const over = new AbortController();
   // One listener for each node that sleeps: as many as there are is no leak.
   setMaxListeners(0, over.signal);
@@ -78,6 +82,7 @@ export async function waitForNodes(options: WaitOptions): Promise<WatchResult> {
           const found = await driver.events(lab, name, offset);
           if (over.signal.aborted) return;
           offset += found.bytes;
+          heard.set(name, offset);
           for (const event of found.events) {
             state = afterEvent(state, event);
             view.event(event, state, clock.now());
@@ -98,10 +103,31 @@ export async function waitForNodes(options: WaitOptions): Promise<WatchResult> {
         if (!over.signal.aborted) settle(state);
       }
     };
+    const ask = async (name: string): Promise<void> => {
+      for (let before = -1, why: string | null = null; !over.signal.aborted; ) {
+        await clock.sleep(askEvery, over.signal);
+        const state = progress.get(name)!;
+        if (over.signal.aborted || state.phase === "ready") return;
+        // Its last word may come just after the end of its runner: so it is believed when asked a second time.
+        const bytes = heard.get(name) ?? 0;
+        const now = bytes === before || before === -1 ? await silenced(driver, lab, name) : null;
+        if (now !== null && now === why && (heard.get(name) ?? 0) === before && !over.signal.aborted) {
+          const at = state.running.at(-1);
+          const place = { step: at?.step ?? null, name: at?.name ?? null, from: at?.from ?? null };
+          const failure = { ...place, message: now, tail: [] };
+          settle({ ...state, phase: "failed", ended: clock.now(), running: [], failure });
+        }
+        why = now;
+        before = bytes;
+      }
+    };
     const draw = async (): Promise<void> => {
       for (; !over.signal.aborted; await clock.sleep(drawEvery, over.signal)) view.draw(nodes(), clock.now());
     };
-    for (const name of machines) void follow(name);
+    for (const name of machines) {
+      void follow(name);
+      void ask(name);
+    }
     void draw();
     void clock.sleep(options.timeout * 1000, over.signal).then(() => end("timeout"));
     if (signal?.aborted === true || machines.length === 0)
