@@ -4,6 +4,7 @@ import type { Driver } from "./driver.ts";
 /** How to load each, so that a command loads only those that it uses. */
 const table: Readonly<Record<string, () => Promise<Driver>>> = {
   nspawn: async () => (await import("./drivers/nspawn.ts")).nspawn,
+  multipass: async () => (await import("./drivers/multipass.ts")).multipass,
 };
 
 /** The drivers' names. */
