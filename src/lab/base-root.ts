@@ -19,6 +19,7 @@ import {
 import { arch } from "node:os";
 import { dirname, join } from "node:path";
 import { type AptConfiguration, machineApt, toDeb822 } from "./apt-sources.ts";
+import { cloudFiles, cloudPackages, cloudUnits } from "./cloud-image.ts";
 import { LabError, must } from "./command.ts";
 import { processStart, requireHost } from "./host.ts";
 import { removeTree } from "./tree.ts";
@@ -44,31 +45,6 @@ export interface BaseRootOptions {
   readonly progress?: (line: string) => void;
 }
 
-/** What a Debian cloud image has that first boot touches; `locales` is left out as there. */
-const packages: readonly string[] = [
-  ...[
-    "systemd-sysv",
-    "dbus",
-    "libpam-systemd",
-    "udev",
-    "kmod",
-    "systemd-timesyncd",
-    "systemd-resolved",
-    "netplan.io",
-  ],
-  ...[
-    "cloud-init",
-    "openssh-server",
-    "sudo",
-    "ca-certificates",
-    "python3",
-    "unattended-upgrades",
-    "cron",
-    "logrotate",
-  ],
-  ...["iproute2", "iputils-ping", "nftables", "procps", "less", "tzdata", "curl", "wget"],
-];
-
 /**
  * netplan matches an interface by its permanent address, and the kernel gives a veth none (only what a driver
  * read from hardware counts). So in the lab networkd is told to compare the current address instead, and only
@@ -92,35 +68,18 @@ interface Recipe {
   readonly enable: readonly string[];
 }
 
-function cloudMirrors(apt: AptConfiguration, release: string): string {
-  const of = (suite: string) => apt.sources.find((source) => source.suites.includes(suite))?.uris[0];
-  const primary = of(release) ?? "";
-  const mirrors = {
-    arches: ["default"],
-    failsafe: { primary, security: of(`${release}-security`) ?? primary },
-  };
-  // JSON is YAML. Used only where a seed lets cloud-init write sources.list without naming a mirror.
-  return `${JSON.stringify({ system_info: { package_mirrors: [mirrors] } })}\n`;
-}
-
 function recipe(apt: AptConfiguration, release: string, extra: readonly string[]): Recipe {
   return {
     format: 2,
     release,
     architecture: arch(),
-    packages: [...new Set([...packages, ...extra])],
+    packages: [...new Set([...cloudPackages, ...extra])],
     sources: toDeb822(apt.sources),
     files: {
-      "/etc/hostname": "localhost\n",
-      "/etc/hosts": "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n",
-      // Empty, so that each machine makes its own at first boot.
-      "/etc/machine-id": "",
-      "/etc/apt/sources.list.d/debian.sources": toDeb822(apt.sources),
-      "/etc/apt/apt.conf.d/90lab": apt.settings.map((line) => `${line}\n`).join(""),
-      "/etc/cloud/cloud.cfg.d/90_lab.cfg": cloudMirrors(apt, release),
+      ...cloudFiles(apt, release),
       "/etc/systemd/system/systemd-networkd.service.d/50-lab.conf": matchCurrentAddress,
     },
-    enable: ["systemd-networkd.service", "systemd-resolved.service"],
+    enable: cloudUnits,
   };
 }
 

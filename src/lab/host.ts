@@ -17,8 +17,8 @@ const tools: Readonly<Record<string, string>> = {
 };
 
 /** Whether a program is in PATH. */
-export function installed(tool: string): boolean {
-  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+export function installed(tool: string, path: string = process.env.PATH ?? ""): boolean {
+  for (const folder of path.split(delimiter)) {
     try {
       accessSync(join(folder, tool), constants.X_OK);
       return true;

@@ -1,0 +1,319 @@
+/**
+ * Fetches an official cloud image: resumes what was cut off, checks the digest that its publisher lists, and
+ * puts it into the cache in one step.
+ */
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { LabError, sleep } from "../command.ts";
+import { alive, type ProcessName, processName } from "../host.ts";
+import { checkDisk } from "./build.ts";
+import { type Image, imageByKey, imagesFolder, placeImage } from "./store.ts";
+
+/** Where an image of a target is published. */
+export interface ImageSource {
+  /** Such as `debian-12`. */
+  readonly target: string;
+  readonly url: string;
+  /** A list of digests as `sha256sum` and `sha512sum` write it, which names the last part of `url`. */
+  readonly digests: string;
+}
+
+export interface FetchOptions {
+  readonly cache: string;
+  /** Told what is going on, a line at a time, every few seconds. */
+  readonly progress?: (line: string) => void;
+  /** How often in a row a connection may break before any byte came. */
+  readonly attempts?: number;
+  /** Seconds before the next attempt; doubled with each, up to 30. */
+  readonly pause?: number;
+  /** Seconds in which at least something must come. */
+  readonly patience?: number;
+}
+
+/** A digest and the algorithm that made it. */
+export interface Digest {
+  readonly algorithm: "sha256" | "sha512";
+  /** Lower case. */
+  readonly hex: string;
+}
+
+/**
+ * Finds a file in a list of digests: `HEX  NAME` or `HEX *NAME` (coreutils), or `SHA256 (NAME) = HEX` (BSD).
+ * @returns null when it is not there
+ */
+export function digestOf(list: string, name: string): Digest | null {
+  for (const line of list.split("\n")) {
+    const match =
+      /^([0-9a-fA-F]{64}|[0-9a-fA-F]{128}) [ *](?:\.\/)?(.+?)\s*$/.exec(line) ??
+      /^SHA(?:256|512) \((.+)\) = ([0-9a-fA-F]{64}|[0-9a-fA-F]{128})\s*$/.exec(line);
+    if (match === null) continue;
+    const [hex, file] = line.startsWith("SHA") ? [match[2]!, match[1]!] : [match[1]!, match[2]!];
+    if (file === name) return { algorithm: hex.length === 64 ? "sha256" : "sha512", hex: hex.toLowerCase() };
+  }
+  return null;
+}
+
+/** Why a request failed, with what node hides in `cause`. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  const inner =
+    cause instanceof AggregateError ? cause.errors[0] : cause instanceof Error ? cause : undefined;
+  return inner instanceof Error ? inner.message : error.message;
+}
+
+/** The server said no, and asking again will not help. */
+class Refused extends Error {}
+
+async function request(url: string, headers: Record<string, string>, patience: number) {
+  const control = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const alarm = () => {
+    clearTimeout(timer);
+    timer = setTimeout(
+      () => control.abort(new Error(`nothing came for ${patience} s`)),
+      patience * 1000,
+    ).unref();
+  };
+  alarm();
+  try {
+    const response = await fetch(url, { headers, signal: control.signal, redirect: "follow" });
+    return { response, alarm, over: () => clearTimeout(timer) };
+  } catch (error) {
+    clearTimeout(timer);
+    throw error;
+  }
+}
+
+/** A small text file. */
+async function fetchText(url: string, patience: number): Promise<string> {
+  const { response, over } = await request(url, {}, patience);
+  try {
+    if (response.status !== 200) throw new Refused(`${url}: status ${response.status}`);
+    return await response.text();
+  } finally {
+    over();
+  }
+}
+
+/** Tries again what fails by the network. */
+async function persist<T>(
+  options: Required<Pick<FetchOptions, "attempts" | "pause" | "progress">>,
+  attempt: () => Promise<T>,
+  moved: () => number,
+): Promise<T> {
+  let failed = 0;
+  for (;;) {
+    const before = moved();
+    try {
+      return await attempt();
+    } catch (error) {
+      if (error instanceof Refused || error instanceof LabError) throw error;
+      failed = moved() > before ? 1 : failed + 1;
+      if (failed >= options.attempts) throw error;
+      const wait = Math.min(30, options.pause * 2 ** (failed - 1));
+      options.progress(`${reason(error)}; trying again in ${wait} s`);
+      await sleep(wait);
+    }
+  }
+}
+
+function size(path: string): number {
+  return existsSync(path) ? statSync(path).size : 0;
+}
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+
+/** Takes the download for this process. @throws LabError when another one is at it */
+function claim(path: string, what: string): void {
+  const own = processName(process.pid);
+  const passing = `${path}.${process.pid}`;
+  writeFileSync(passing, JSON.stringify(own));
+  try {
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      try {
+        // Written before it has its name, so that nobody reads half of it.
+        linkSync(passing, path);
+        return;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      }
+      let holder: ProcessName | null = null;
+      try {
+        holder = JSON.parse(readFileSync(path, "utf8")) as ProcessName;
+      } catch {}
+      if (holder !== null && alive(holder))
+        throw new LabError(`${what} is being fetched by process ${holder.pid}`, "wait for it, or end it");
+      rmSync(path, { force: true });
+    }
+    throw new LabError(`${what} is being fetched by somebody else`, "try again");
+  } finally {
+    rmSync(passing, { force: true });
+  }
+}
+
+/**
+ * Gives the image that a source lists now, fetching it when the cache does not have it.
+ * @throws LabError when the host cannot be reached, refuses, or gives something else than its list says
+ */
+export async function fetchImage(source: ImageSource, options: FetchOptions): Promise<Image> {
+  const { cache, progress = () => {}, attempts = 5, pause = 1, patience = 60 } = options;
+  const name = decodeURIComponent(new URL(source.url).pathname.split("/").at(-1) ?? "");
+  const tries = { attempts, pause, progress };
+  const unreachable = (error: unknown, url: string): LabError =>
+    error instanceof LabError
+      ? error
+      : new LabError(
+          `${url} cannot be fetched: ${reason(error)}`,
+          `without a way there, build one: seedsmith lab images build ${source.target}`,
+        );
+  let list: string;
+  try {
+    list = await persist(
+      tries,
+      () => fetchText(source.digests, patience),
+      () => 0,
+    );
+  } catch (error) {
+    throw unreachable(error, source.digests);
+  }
+  const digest = digestOf(list, name);
+  if (digest === null)
+    throw new LabError(
+      `${source.digests} does not list ${name}: without its digest the image is not trusted`,
+      `look at "image" in the file of the target ${source.target}`,
+    );
+  const key = digest.hex.slice(0, 16);
+  const found = imageByKey(cache, source.target, key);
+  if (found !== null) return found;
+
+  // Below a name that is the digest's: what is left of another version of the image is not gone on with.
+  const folder = join(imagesFolder(cache), ".fetching");
+  mkdirSync(folder, { recursive: true });
+  const part = join(folder, digest.hex);
+  const lock = `${part}.lock`;
+  claim(lock, name);
+  try {
+    try {
+      await persist(
+        tries,
+        () => download(source.url, name, part, patience, progress),
+        () => size(part),
+      );
+    } catch (error) {
+      throw unreachable(error, source.url);
+    }
+    progress(`checking ${name}`);
+    const hash = createHash(digest.algorithm);
+    for await (const chunk of createReadStream(part)) hash.update(chunk as Buffer);
+    const got = hash.digest("hex");
+    if (got !== digest.hex) {
+      // Going on with it would never help.
+      rmSync(part);
+      throw new LabError(
+        `${source.url} is not what its publisher lists: ${digest.algorithm} is ${got}, listed is ${digest.hex}`,
+        "it was thrown away; fetch again, and if that happens again, do not trust this server or the way to it",
+      );
+    }
+    const image = await placeImage(
+      cache,
+      {
+        target: source.target,
+        key,
+        origin: { kind: "fetched", url: source.url, digest: `${digest.algorithm}:${digest.hex}` },
+        format: "qcow2",
+        file: "disk.qcow2",
+      },
+      async (making) => {
+        const disk = join(making, "disk.qcow2");
+        renameSync(part, disk);
+        await checkDisk(disk, "qcow2");
+      },
+    );
+    return image;
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** Appends to `part` what it lacks of the file at `url`. Throws when the connection ends before the file does. */
+async function download(
+  url: string,
+  name: string,
+  part: string,
+  patience: number,
+  progress: (line: string) => void,
+): Promise<void> {
+  const have = size(part);
+  const headers: Record<string, string> = { "Accept-Encoding": "identity" };
+  if (have > 0) headers.Range = `bytes=${have}-`;
+  const { response, alarm, over } = await request(url, headers, patience);
+  try {
+    if (response.status === 416) {
+      // It has no more: either all is here, which the digest tells, or what is here is something else.
+      const total = /\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1];
+      if (total !== undefined && Number(total) === have) return;
+      truncateSync(part, 0);
+      throw new Error("what was left of an earlier attempt does not fit");
+    }
+    if (response.status >= 500 || response.status === 429) throw new Error(`status ${response.status}`);
+    if (response.status !== 200 && response.status !== 206) throw new Refused(`status ${response.status}`);
+    const from = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1];
+    // A server that knows no ranges sends all of it again.
+    const start = response.status === 206 && Number(from) === have ? have : 0;
+    if (response.status === 206 && start !== have)
+      throw new Refused(`a range that was not asked for: ${from}`);
+    const length = Number(response.headers.get("content-length") ?? Number.NaN);
+    const total = start + length;
+    if (!Number.isNaN(total)) requireSpace(part, length, name);
+    if (start > 0) progress(`${name}: going on at ${mebibytes(start)}`);
+    const file = openSync(part, start === 0 ? "w" : "a");
+    let done = start;
+    let told = Date.now();
+    try {
+      if (response.body === null) throw new Error("an empty answer");
+      for await (const chunk of response.body) {
+        alarm();
+        writeSync(file, chunk);
+        done += chunk.length;
+        if (Date.now() - told < 2000) continue;
+        told = Date.now();
+        const share = Number.isNaN(total)
+          ? ""
+          : ` of ${mebibytes(total)} (${Math.floor((done / total) * 100)} %)`;
+        progress(`${name}: ${mebibytes(done)}${share}`);
+      }
+    } finally {
+      closeSync(file);
+    }
+    if (!Number.isNaN(total) && done !== total) throw new Error(`it ended after ${mebibytes(done)}`);
+  } finally {
+    over();
+  }
+}
+
+/** @throws LabError when the cache's disk has no room for so many bytes more */
+function requireSpace(part: string, bytes: number, name: string): void {
+  const { bavail, bsize } = statfsSync(join(part, ".."));
+  if (bavail * bsize >= bytes) return;
+  throw new LabError(
+    `${name} needs ${mebibytes(bytes)} more, and the cache's disk has ${mebibytes(bavail * bsize)}`,
+    "make room, seedsmith lab images remove, or set SEEDSMITH_CACHE to another disk",
+  );
+}
