@@ -1,37 +1,21 @@
 /** The command line that boots a node's seed in qemu without root. */
 import type { Interface, NodePlan } from "../plan/model.ts";
-import { formatAddress, isHostOf, parseAddress, parseCidr } from "../resolve/address.ts";
+import { formatAddress, parseAddress, parseCidr } from "../resolve/address.ts";
+import { userNetworkAddresses } from "./user-network.ts";
 
-/**
- * qemu's user network takes the place of the management network. It answers for two addresses, `host` and `dns`,
- * which must differ, and routes for whoever sends to either; so a name server that is also the gateway is the
- * one called `dns`.
- */
+/** qemu's user network takes the place of the management network. */
 function userNetwork(nic: Interface): string[] {
   const own = parseAddress(nic.address ?? "");
-  if (own === null) return [];
-  const size = 2 ** (32 - nic.prefix);
-  const cidr = parseCidr(`${formatAddress(own - (own % size))}/${nic.prefix}`);
+  if (own === null || nic.address === null) return [];
+  const cidr = parseCidr(`${formatAddress(own - (own % 2 ** (32 - nic.prefix)))}/${nic.prefix}`);
   if (cidr === null) return [];
-  const inside = (address: string | undefined | null): number | null => {
-    const value = parseAddress(address ?? "");
-    return value !== null && isHostOf(value, cidr) ? value : null;
-  };
-  const gateway = inside(nic.gateway);
-  const server = inside(nic.nameservers[0]);
-  const taken = new Set([own, gateway, server]);
-  let free = cidr.broadcast - 1;
-  const next = (): number => {
-    while (taken.has(free)) free -= 1;
-    taken.add(free);
-    return free;
-  };
-  const dns = server ?? next();
-  const host = gateway === null || gateway === dns ? next() : gateway;
+  const { gateway, nameservers } = nic;
+  const addresses = userNetworkAddresses({ cidr, gateway, nameservers, taken: [nic.address] });
+  if (addresses === null) return [];
   return [
     `net=${formatAddress(cidr.network)}/${nic.prefix}`,
-    `host=${formatAddress(host)}`,
-    `dns=${formatAddress(dns)}`,
+    `host=${addresses.host}`,
+    `dns=${addresses.dns}`,
   ];
 }
 

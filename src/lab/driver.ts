@@ -29,6 +29,8 @@ export interface LabTarget {
   readonly version: string;
   /** Such as `bookworm`. */
   readonly codename: string;
+  /** Where its official cloud image is published, and the list with its digest; left out where no place is known. */
+  readonly image?: { readonly url: string; readonly digests: string };
 }
 
 /** A node of the site, as a machine of a lab. */

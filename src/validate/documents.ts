@@ -251,6 +251,8 @@ export interface TargetDoc {
   readonly version: string;
   readonly codename: string;
   readonly arch?: string;
+  /** Its official cloud image, and the list that has its digest. */
+  readonly image?: { readonly url: string; readonly digests: string };
 }
 
 /** A document with its positions. */

@@ -25,6 +25,11 @@ const owner: Schema = {
   description: '"user:group"',
 };
 const absolute: Schema = { type: "string", pattern: "^(/|\\{\\{)", description: "an absolute path" };
+const webAddress: Schema = {
+  type: "string",
+  pattern: "^https?://[^\\s/]+/\\S+$",
+  description: "an address that begins with https:// or http://",
+};
 const word: Schema = {
   type: "string",
   pattern: "^[a-z][a-z0-9-]*$",
@@ -389,6 +394,7 @@ export const target: Schema = object(
     netplan: { type: ["string", "boolean"] },
     renderer: string,
     python: string,
+    image: object({ url: webAddress, digests: webAddress }, ["url", "digests"]),
     facts: { type: "object" },
   },
   ["target", "family", "version", "codename"],

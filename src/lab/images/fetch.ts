@@ -134,6 +134,16 @@ async function persist<T>(
   }
 }
 
+/** Why a source's host cannot be reached now, or null. Asks for the list of digests, once. */
+export async function reachable(source: Pick<ImageSource, "digests">): Promise<string | null> {
+  try {
+    await fetchText(source.digests, 8);
+    return null;
+  } catch (error) {
+    return reason(error);
+  }
+}
+
 function size(path: string): number {
   return existsSync(path) ? statSync(path).size : 0;
 }

@@ -167,10 +167,14 @@ mount -o remount,rw /
 mountpoint -q /proc || mount -t proc proc /proc
 mountpoint -q /sys || mount -t sysfs sysfs /sys
 mountpoint -q /dev || mount -t devtmpfs dev /dev
-if grub-install --target=i386-pc --no-floppy /dev/vda && update-grub; then
-  rm -f ${finishPath}
-  sync
-  mount -o remount,ro / && echo ${finishedWord}
+mountpoint -q /run || mount -t tmpfs run /run
+# A root on which a deleted file is still being read cannot be put away in order.
+if [ "$0" = ${finishPath} ]; then
+  mv "$0" /run/finish
+  exec sh /run/finish
+fi
+if grub-install --target=i386-pc --no-floppy /dev/vda && update-grub && sync && mount -o remount,ro /; then
+  echo ${finishedWord}
 fi
 echo o >/proc/sysrq-trigger
 sleep 60
