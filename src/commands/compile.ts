@@ -47,6 +47,8 @@ export interface Compiled {
   readonly chosen: readonly Node[];
   readonly narrowed: boolean;
   readonly guest: Guest;
+  /** All that the site could name; whole also where the site is not. */
+  readonly library: Library;
 }
 
 /** The YAML reader and the schema validator are large; what is built in needs neither. */
@@ -158,6 +160,7 @@ export async function compile(choice: Choice): Promise<Compiled> {
     chosen: [],
     narrowed: false,
     guest,
+    library,
   };
   if (loadedSite === null) return nothing;
   if (!trusted && readers !== null && !readers.validate("site", loadedSite, problems)) return nothing;
@@ -174,7 +177,7 @@ export async function compile(choice: Choice): Promise<Compiled> {
   if (problems.list.some(({ code }) => code === "cycle")) return { ...nothing, site };
   const plan = planSite(site, library, rendering);
   const { chosen, narrowed } = choose(site, library, choice, problems);
-  return { problems, source, siteTitle, workspace, site, plan, chosen, narrowed, guest };
+  return { problems, source, siteTitle, workspace, site, plan, chosen, narrowed, guest, library };
 }
 
 function siteName(path: string | null): string | null {

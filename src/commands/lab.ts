@@ -11,6 +11,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   "lab exec": async () => (await import("./lab/exec.ts")).exec,
   "lab logs": async () => (await import("./lab/logs.ts")).logs,
   "lab down": async () => (await import("./lab/down.ts")).down,
+  "lab images": async () => (await import("./lab/images.ts")).images,
   "lab doctor": async () => (await import("./lab/doctor.ts")).doctor,
 };
 

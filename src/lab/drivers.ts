@@ -5,6 +5,7 @@ import type { Driver } from "./driver.ts";
 const table: Readonly<Record<string, () => Promise<Driver>>> = {
   nspawn: async () => (await import("./drivers/nspawn.ts")).nspawn,
   multipass: async () => (await import("./drivers/multipass.ts")).multipass,
+  qemu: async () => (await import("./drivers/qemu.ts")).qemu,
 };
 
 /** The drivers' names. */

@@ -2,17 +2,13 @@
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
-  closeSync,
   copyFileSync,
   existsSync,
-  fstatSync,
   mkdirSync,
-  openSync,
   readFileSync,
   renameSync,
   statfsSync,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -28,9 +24,10 @@ import type {
   MachineState,
   Obstacle,
 } from "../driver.ts";
-import { eventLog, readEvents } from "../events.ts";
+import { readEvents } from "../events.ts";
 import { hostObstacles } from "../host.ts";
 import { imageObstacle, obtainImage } from "../images/obtain.ts";
+import { useImage } from "../images/store.ts";
 import { Ledger, ledgerFile, undoLedger } from "../ledger.ts";
 import { Router } from "../router.ts";
 import { missingTools, toolEnvironment } from "../tools.ts";
@@ -44,6 +41,7 @@ import {
   machineArguments,
 } from "./qemu/arguments.ts";
 import { controlling } from "./qemu/control.ts";
+import { endMirror, mirrorEvents } from "./qemu/event-log.ts";
 import { uefi, uefiMissing } from "./qemu/firmware.ts";
 import { takeLeases } from "./qemu/leases.ts";
 import { packageProxy } from "./qemu/package-proxy.ts";
@@ -230,6 +228,7 @@ async function create(lab: LabDescription, ledger: Ledger, progress: (line: stri
   for (const machine of lab.machines) {
     if (images.has(machine.target)) continue;
     const image = await obtainImage(targetOf(lab, machine), lab.cache, progress);
+    useImage(image, lab);
     images.set(machine.target, { ...image, size: await sizeOf(image.disk) });
   }
   const { accelerator: chosen, reason } = await accelerator(lab.cache);
@@ -246,7 +245,7 @@ async function create(lab: LabDescription, ledger: Ledger, progress: (line: stri
 
   const setups: Record<string, MachineSetup> = {};
   for (const [index, machine] of lab.machines.entries()) {
-    const access = accessOf(machine, seeds.get(machine.name) ?? []);
+    const access = accessOf(lab.networks, machine, seeds.get(machine.name) ?? []);
     setups[machine.name] = {
       address: access?.address ?? null,
       segment: access?.segment ?? null,
@@ -526,45 +525,14 @@ async function exec(
   return done;
 }
 
-/** When each machine was asked last for its log, by its folder. */
-const asked = new Map<string, number>();
-
-/** Milliseconds between two looks into a machine: each costs it some of its slow processor. */
-const lookEvery = 2000;
-
 async function events(lab: LabDescription, name: string, offset: number): ReturnType<Driver["events"]> {
   const folder = folderOf(lab, name);
-  // What was read is kept, for when the machine is off.
   const mirror = join(folder, "events.jsonl");
-  if (Date.now() - (asked.get(folder) ?? 0) >= lookEvery && running(folder) !== null) {
-    asked.set(folder, Date.now());
-    await copyLog(lab, name, mirror).catch((error: unknown) => {
-      if (!(error instanceof LabError)) throw error;
-    });
-    asked.set(folder, Date.now());
-  }
+  const setup = setupOf(lab);
+  const way = setup === null || running(folder) === null ? null : wayTo(lab, setup, name);
+  if (way !== null) await mirrorEvents(mirror, (argv) => remoteCommand(way, argv));
   if (!existsSync(mirror)) return { events: [], bytes: 0 };
   return readEvents(readFileSync(mirror).subarray(offset));
-}
-
-/** Appends to the mirror what the machine's log has more. */
-async function copyLog(lab: LabDescription, name: string, mirror: string): Promise<void> {
-  const file = openSync(mirror, existsSync(mirror) ? "r+" : "w+", 0o600);
-  try {
-    const have = fstatSync(file).size;
-    // Several at once write the same bytes to the same place.
-    const got = await exec(
-      lab,
-      name,
-      ["sh", "-c", `test ! -e ${eventLog} || tail -c +${have + 1} ${eventLog}`],
-      {
-        timeout: 60,
-      },
-    );
-    if (got.status === 0 && got.stdout !== "") writeSync(file, got.stdout, have);
-  } finally {
-    closeSync(file);
-  }
 }
 
 function login(lab: LabDescription, name: string): readonly string[] {
@@ -596,7 +564,10 @@ async function destroy(lab: LabDescription): Promise<void> {
       const way = wayTo(lab, setup, name);
       if (way !== null) await hangUp(way);
     }
-  for (const { name } of lab.machines) await stop(folderOf(lab, name));
+  for (const { name } of lab.machines) {
+    endMirror(join(folderOf(lab, name), "events.jsonl"));
+    await stop(folderOf(lab, name));
+  }
   await stop(hubFolder(lab));
   if (existsSync(join(lab.folder, ledgerFile))) await undoLedger(lab.folder);
   if (setup !== null && existsSync(setup.sockets)) await removeTree(setup.sockets);

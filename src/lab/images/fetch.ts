@@ -44,6 +44,8 @@ export interface FetchOptions {
   readonly pause?: number;
   /** Seconds in which at least something must come. */
   readonly patience?: number;
+  /** Looks at the finished disk and throws when it is none; that of qemu-img unless told. */
+  readonly check?: (disk: string) => Promise<void>;
 }
 
 /** A digest and the algorithm that made it. */
@@ -184,6 +186,7 @@ function claim(path: string, what: string): void {
  */
 export async function fetchImage(source: ImageSource, options: FetchOptions): Promise<Image> {
   const { cache, progress = () => {}, attempts = 5, pause = 1, patience = 60 } = options;
+  const check = options.check ?? ((disk: string) => checkDisk(disk, "qcow2"));
   const name = decodeURIComponent(new URL(source.url).pathname.split("/").at(-1) ?? "");
   const tries = { attempts, pause, progress };
   const unreachable = (error: unknown, url: string): LabError =>
@@ -253,7 +256,7 @@ export async function fetchImage(source: ImageSource, options: FetchOptions): Pr
       async (making) => {
         const disk = join(making, "disk.qcow2");
         renameSync(part, disk);
-        await checkDisk(disk, "qcow2");
+        await check(disk);
       },
     );
     return image;

@@ -13,7 +13,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { LabError } from "../command.ts";
 import { processStart } from "../host.ts";
 
@@ -125,6 +125,25 @@ export async function placeImage(
   const placed = read(place);
   if (placed === null) throw new LabError(`the image in ${place} is damaged`, "remove that folder");
   return placed;
+}
+
+/** Notes that a lab's machines stand on an image. */
+export function useImage(image: Image, lab: { readonly id: string; readonly folder: string }): void {
+  const folder = join(dirname(image.disk), "labs");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, lab.id), lab.folder);
+}
+
+/**
+ * The folders of the labs whose machines stand on an image.
+ * @param stands tells whether the lab of a folder still has machines
+ */
+export function usersOf(image: Image, stands: (folder: string) => boolean): string[] {
+  const folder = join(dirname(image.disk), "labs");
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .map((name) => readFileSync(join(folder, name), "utf8"))
+    .filter(stands);
 }
 
 /** Deletes an image. Machines that stand on it lose their disk: the caller has made sure that there are none. */

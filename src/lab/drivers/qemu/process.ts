@@ -26,6 +26,7 @@ interface Running {
 
 const shell = `"$@" &
 echo $! >pid.new && mv pid.new pid
+exec 2>/dev/null
 wait $!
 echo $? >exit.new && mv exit.new exit`;
 

@@ -1,47 +1,43 @@
 /** The networks of a lab as qemu makes them, worked out from what the seeds configure. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
+import { Problems } from "../../../core/problem.ts";
 import { userNetworkAddresses } from "../../../emit/user-network.ts";
+import { loadYaml } from "../../../load/yaml.ts";
 import { formatAddress, isHostOf, parseAddress, parseCidr } from "../../../resolve/address.ts";
 import { LabError } from "../../command.ts";
-import type { LabDescription, LabMachine } from "../../driver.ts";
+import type { LabDescription, LabMachine, LabNetwork } from "../../driver.ts";
 
-/** What a seed gives an interface. */
+/** What a seed gives a device: a card, or what is made of cards. */
 export interface Configured {
-  /** Lower case. */
-  readonly mac: string;
   /** IPv4, without prefix. */
   readonly addresses: readonly string[];
   readonly nameservers: readonly string[];
 }
 
+function isMap(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const strings = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : []);
+
 /**
- * The interfaces of a network-config, version 2.
+ * The devices of a network-config, version 2, that have an address.
  * @param text the file's text
  */
 export function configured(text: string): Configured[] {
-  const document = parse(text) as {
-    ethernets?: Record<
-      string,
-      {
-        match?: { macaddress?: string };
-        addresses?: readonly unknown[];
-        nameservers?: { addresses?: readonly unknown[] };
-      }
-    >;
-  } | null;
-  return Object.values(document?.ethernets ?? {}).flatMap(({ match, addresses = [], nameservers }) =>
-    match?.macaddress === undefined
-      ? []
-      : [
-          {
-            mac: match.macaddress.toLowerCase(),
-            addresses: addresses.map((address) => String(address).split("/")[0]!),
-            nameservers: (nameservers?.addresses ?? []).map(String),
-          },
-        ],
-  );
+  const data: unknown = loadYaml("network-config", text, new Problems())?.value;
+  if (!isMap(data)) return [];
+  return Object.values(data)
+    .filter(isMap)
+    .flatMap((section) => Object.values(section).filter(isMap))
+    .map((device) => ({
+      addresses: strings(device.addresses)
+        .map((address) => address.split("/")[0]!)
+        .filter((address) => parseAddress(address) !== null),
+      nameservers: strings(isMap(device.nameservers) ? device.nameservers.addresses : []),
+    }))
+    .filter(({ addresses }) => addresses.length > 0);
 }
 
 /** A network of the lab. */
@@ -76,14 +72,28 @@ export function seedNetwork(machine: LabMachine): Configured[] {
   return configured(text);
 }
 
+/** The network that an address belongs to. */
+function networkOf(networks: readonly LabNetwork[], address: string): string | null {
+  const value = parseAddress(address);
+  const found = networks.find(({ cidr: text }) => {
+    const cidr = parseCidr(text);
+    return value !== null && cidr !== null && isHostOf(value, cidr);
+  });
+  return found?.name ?? null;
+}
+
 /** Where a machine can be logged into: its management address, else the first that its seed has. */
-export function accessOf(machine: LabMachine, seed: readonly Configured[]): Access | null {
-  const found = machine.interfaces.flatMap(({ network, mac }) =>
-    (seed.find((nic) => nic.mac === mac.toLowerCase())?.addresses ?? []).map((address) => ({
-      segment: network,
-      address,
-    })),
-  );
+export function accessOf(
+  networks: readonly LabNetwork[],
+  machine: Pick<LabMachine, "address">,
+  seed: readonly Configured[],
+): Access | null {
+  const found = seed
+    .flatMap(({ addresses }) => addresses)
+    .flatMap((address) => {
+      const segment = networkOf(networks, address);
+      return segment === null ? [] : [{ segment, address }];
+    });
   return found.find(({ address }) => address === machine.address) ?? found[0] ?? null;
 }
 
@@ -96,23 +106,22 @@ export function segments(
   lab: Pick<LabDescription, "networks" | "machines">,
   seeds: ReadonlyMap<string, readonly Configured[]>,
 ): Segment[] {
+  const devices = [...seeds.values()].flat();
+  const logins = new Set(
+    lab.machines.map((machine) => accessOf(lab.networks, machine, seeds.get(machine.name) ?? [])?.segment),
+  );
   return lab.networks.map(({ name, cidr: text, gateway }) => {
     const cidr = parseCidr(text);
     if (cidr === null) throw new LabError(`the network ${name} is none: ${text}`);
-    const taken: string[] = [];
-    const nameservers: string[] = [];
-    let login = false;
-    for (const machine of lab.machines) {
-      const seed = seeds.get(machine.name) ?? [];
-      login ||= accessOf(machine, seed)?.segment === name;
-      for (const nic of machine.interfaces.filter(({ network }) => network === name)) {
-        const found = seed.find(({ mac }) => mac === nic.mac.toLowerCase());
-        taken.push(...(found?.addresses ?? []));
-        nameservers.push(...(found?.nameservers ?? []));
-      }
-    }
+    const own = devices.filter(({ addresses }) =>
+      addresses.some((address) => networkOf(lab.networks, address) === name),
+    );
+    const taken = own.flatMap(({ addresses }) => addresses);
+    const nameservers = own.flatMap((device) => device.nameservers);
     const user =
-      gateway === null && !login ? null : userNetworkAddresses({ cidr, gateway, nameservers, taken });
+      gateway === null && !logins.has(name)
+        ? null
+        : userNetworkAddresses({ cidr, gateway, nameservers, taken });
     return { name, cidr: text, gateway, open: gateway !== null, user };
   });
 }

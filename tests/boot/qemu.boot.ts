@@ -1,0 +1,108 @@
+/** The base profile in qemu: real firmware, kernel and disk, from an image built of packages. */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { poll } from "../../src/lab/command.ts";
+import { running } from "../../src/lab/drivers/qemu/process.ts";
+import { qemu } from "../../src/lab/drivers/qemu.ts";
+import { buildImage } from "../../src/lab/images/build.ts";
+import { suite } from "../support/suite.ts";
+import { cache, say } from "./lab.ts";
+import { describe, type QemuNode, qemuWorkspace, verdictOf, withQemu } from "./qemu-lab.ts";
+
+const nodes: readonly QemuNode[] = [
+  { name: "old", profile: "base", octet: "21", address: "10.0.0.21", firmware: "bios" },
+  { name: "new", profile: "base", octet: "22", address: "10.0.0.22", firmware: "uefi" },
+];
+
+suite("the base profile in qemu", (test) => {
+  test("comes to READY by BIOS and by UEFI; a kill is seen; power comes and goes; nothing is left", async () => {
+    const began = Date.now();
+    await buildImage(
+      { name: "debian-12", family: "debian", codename: "bookworm" },
+      { cache, progress: (line) => say(`image: ${line}`) },
+    );
+    say(`the image took ${Math.round((Date.now() - began) / 1000)} s`);
+    const workspace = qemuWorkspace(nodes);
+    const lab = describe(workspace, "qemuboot", nodes);
+    await withQemu(lab, async () => {
+      for (const { name } of nodes) await qemu.start(lab, name);
+      const found = await Promise.all(nodes.map(({ name }) => verdictOf(lab, name, 1500)));
+      for (const [index, { verdict, seconds }] of found.entries()) {
+        const { name } = nodes[index]!;
+        say(`${name}: ${verdict?.event ?? "no verdict"} after ${Math.round(seconds)} s`);
+        assert.is(verdict?.event, "ready", name);
+      }
+      const inside = async (name: string, ...argv: string[]): Promise<string> => {
+        const done = await qemu.exec(lab, name, argv, { timeout: 120 });
+        assert.is(done.status, 0, `${name}: ${argv.join(" ")}: ${done.stdout}${done.stderr}`);
+        return done.stdout.trim();
+      };
+      // The seed's bytes, read from the disk that cloud-init read.
+      for (const { name } of nodes) {
+        const seed = readFileSync(workspace.path(name, "seed.iso"));
+        const digest = createHash("sha256").update(seed).digest("hex");
+        const read = await inside(
+          name,
+          "sh",
+          "-c",
+          `head -c ${seed.length} /dev/disk/by-label/cidata | sha256sum`,
+        );
+        assert.is(read.split(" ")[0], digest, name);
+      }
+      assert.is(
+        await inside("old", "sh", "-c", "test -d /sys/firmware/efi && echo uefi || echo bios"),
+        "bios",
+      );
+      assert.is(
+        await inside("new", "sh", "-c", "test -d /sys/firmware/efi && echo uefi || echo bios"),
+        "uefi",
+      );
+      // The root has grown to the site's disk, and the nodes see each other by both networks.
+      assert.ok(
+        Number(await inside("old", "sh", "-c", "df --output=size -BM / | tail -n 1 | tr -d ' M'")) > 7000,
+      );
+      await inside("old", "ping", "-c", "2", "-W", "5", "10.0.0.22");
+      assert.is(await inside("old", "cat", "/sys/class/net/provider/address"), "52:54:00:cb:00:21");
+      assert.is(await inside("new", "cloud-init", "status"), "status: done");
+      assert.is(await inside("new", "systemctl", "--failed", "--no-legend", "--plain"), "");
+
+      // A crash is seen at once, and after it the machine comes up from what it had written.
+      await inside("old", "sh", "-c", "echo kept >/root/kept && sync");
+      const pid = running(join(lab.folder, "machines", "old"))?.pid;
+      assert.type(pid, "number");
+      const killed = Date.now();
+      process.kill(pid as number, "SIGKILL");
+      const dead = await poll(
+        5,
+        async () => ((await qemu.state(lab, "old")).power === "dead" ? true : null),
+        0.1,
+      );
+      assert.is(dead, true);
+      say(`the kill was seen after ${Date.now() - killed} ms`);
+      assert.match((await qemu.state(lab, "old")).reason, /SIGKILL/);
+      await qemu.start(lab, "old");
+
+      // In order.
+      assert.is(await qemu.powerOff(lab, "new", 180), true);
+      assert.equal(await qemu.state(lab, "new"), { power: "off", reason: "" });
+      const again = await poll(
+        300,
+        async () => {
+          const done = await qemu.exec(lab, "old", ["cat", "/root/kept"], { timeout: 60 }).catch(() => null);
+          return done?.status === 0 ? done.stdout : null;
+        },
+        3,
+      );
+      assert.is(again, "kept\n");
+    });
+    assert.not.ok(existsSync(lab.folder));
+    // Twice is as good as once.
+    await qemu.destroy(lab);
+    const left = execFileSync("ps", ["-eo", "args"], { encoding: "utf8" });
+    assert.not.match(left, /seedsmith-qemuboot/);
+    workspace.remove();
+  });
+});
