@@ -36,9 +36,12 @@ export function unwirable({ node, devices }: NodePlan): string | null {
     : `${node} has several networks on one card: ${shared.networks.join(", ")}`;
 }
 
-/** The target of a node. */
-export function labTarget({ target: { name, family, version, codename } }: NodePlan): LabTarget {
-  return { name, family, version, codename };
+/** The target of a node. @param image where the target's file says that its official image is */
+export function labTarget(
+  { target: { name, family, version, codename } }: NodePlan,
+  image: LabTarget["image"],
+): LabTarget {
+  return { name, family, version, codename, ...(image === undefined ? {} : { image }) };
 }
 
 /**

@@ -69,8 +69,8 @@ export function describe(workspace: Workspace, id: string, nodes: readonly QemuN
       address: node.address,
       user: null,
       interfaces: [
-        { network: "management", name: "ens3", mac: `52:54:00:0a:00:${node.octet}` },
-        { network: "provider", name: "provider", mac: `52:54:00:cb:00:${node.octet}` },
+        { network: "management", name: "ens3", mac: `52:54:00:0a:00:${node.octet}`, address: node.address },
+        { network: "provider", name: "provider", mac: `52:54:00:cb:00:${node.octet}`, address: null },
       ],
     }),
   );
@@ -82,6 +82,7 @@ export function describe(workspace: Workspace, id: string, nodes: readonly QemuN
     cache,
     networks,
     targets: [{ name: "debian-12", family: "debian", version: "12", codename: "bookworm" }],
+    hidden: [],
     machines,
   };
 }

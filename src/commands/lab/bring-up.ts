@@ -4,7 +4,7 @@ import { relative, resolve } from "node:path";
 import { exit } from "../../core/exit.ts";
 import { labCache } from "../../lab/cache.ts";
 import { LabError } from "../../lab/command.ts";
-import { labMachine, labNetworks, labTarget, unwirable, waitsForOthers } from "../../lab/describe.ts";
+import { labMachine, labNetworks, unwirable, waitsForOthers } from "../../lab/describe.ts";
 import type { Driver, LabDescription, LabMachine } from "../../lab/driver.ts";
 import { availableMemory, bootId, processName } from "../../lab/host.ts";
 import { destroyFolder, Ledger } from "../../lab/ledger.ts";
@@ -26,7 +26,7 @@ import { findSite } from "../../load/library.ts";
 import { type Compiled, compile } from "../compile.ts";
 import type { LabRequest } from "./request.ts";
 import { renderSeeds, seedFolder } from "./seeds.ts";
-import { type Selected, select } from "./select.ts";
+import { type Selected, select, targetsOf } from "./select.ts";
 
 /** Seconds that a lab at native speed is waited for; the slower, the longer. */
 const patience = 2400;
@@ -145,7 +145,7 @@ async function describe(
         "boot the other nodes with --node, or give its networks cards of their own for the lab",
       );
   refuseTooLarge(driver, machines);
-  const targets = [...new Map(plans.map((plan) => [plan.target.name, labTarget(plan)])).values()];
+  const targets = targetsOf(compiled, plans);
   const { hidden, notices } = await uncovered(
     driver,
     site,

@@ -30,8 +30,10 @@ export function plansOf(compiled: Compiled): readonly NodePlan[] {
   return plan === null ? [] : chosen.map((node) => plan.plan(node));
 }
 
-function targetsOf(plans: readonly NodePlan[]): readonly LabTarget[] {
-  return [...new Map(plans.map((plan) => [plan.target.name, labTarget(plan)])).values()];
+/** The targets of nodes, each once. */
+export function targetsOf({ library }: Compiled, plans: readonly NodePlan[]): readonly LabTarget[] {
+  const of = (plan: NodePlan) => labTarget(plan, library.targets.get(plan.target.name)?.doc.image);
+  return [...new Map(plans.map((plan) => [plan.target.name, of(plan)])).values()];
 }
 
 function names(targets: readonly LabTarget[]): string {
@@ -47,7 +49,7 @@ async function* otherTargets(request: LabRequest, candidate: Usable, cache: stri
     const compiled = await compile({ ...request.choice, target });
     const plans = plansOf(compiled);
     if (compiled.problems.failed || plans.length === 0) continue;
-    if ((await missingTargets(candidate, targetsOf(plans), cache)).length === 0)
+    if ((await missingTargets(candidate, targetsOf(compiled, plans), cache)).length === 0)
       yield { target, compiled, plans };
   }
 }
@@ -60,7 +62,7 @@ async function* otherTargets(request: LabRequest, candidate: Usable, cache: stri
  */
 export async function select(request: LabRequest, compiled: Compiled, cache: string): Promise<Selected> {
   const plans = plansOf(compiled);
-  const wanted = targetsOf(plans);
+  const wanted = targetsOf(compiled, plans);
   const example = compiled.siteTitle === "the built-in example" && request.choice.target === null;
   let candidates: readonly Usable[];
   let others: readonly string[] = [];

@@ -336,6 +336,7 @@ async function makeBridges(lab: LabDescription, setup: Setup, ledger: Ledger): P
     const address = segment.open || login ? routerAddress(segment, taken) : null;
     await router.addSegment({ name: segment.name, addresses: address === null ? [] : [address] });
   }
+  await router.uncover(lab.hidden);
   const lines = lab.machines.flatMap((machine) =>
     machine.interfaces.flatMap(({ network }, nic) => {
       const cable = setup.machines[machine.name]?.cables[nic]?.machine;
@@ -580,6 +581,9 @@ export const qemu: Driver = {
   summary: "virtual machines: own kernel, disk and firmware, BIOS or UEFI; without root too",
   inspect,
   obtainable: imageObstacle,
+  get reachesHidden() {
+    return networkKind() === "bridge";
+  },
   memory: ({ memory }) => memory,
   differences: () => ["a key of the lab may log in as root, given by the firmware (SMBIOS)"],
   create,
