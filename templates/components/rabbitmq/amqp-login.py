@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Logs in to a RabbitMQ broker as a service would: AMQP 0-9-1 over a socket, with the standard library alone.
 
-Usage: amqp-login.py [no-vhost | permissions]
+Usage: amqp-login.py [permissions]
 Environment: URL=rabbit://USER:PASSWORD@HOST[:PORT][,USER:PASSWORD@HOST...][/VHOST], one or several by blanks
 (the form of oslo.messaging's transport_url; of the hosts of one URL any may answer).
 Holds (exit 0) when for every URL the broker accepts user and password, and opens the virtual host.
-no-vhost: only user and password. permissions: the user also declares a queue of its own, which vanishes with the
+permissions: the user also declares a queue of its own, which vanishes with the
 connection, and binds it; that takes the permissions to configure, write and read.
 A URL without a user only asks whether a broker answers.
 """
@@ -80,8 +80,6 @@ def talk(connection, user, password, vhost, mode):
     proof = b"\0" + user + b"\0" + password
     connection.send(0, START_OK, properties + short(b"PLAIN") + long(proof) + short(b"en_US"))
     connection.send(0, TUNE_OK, connection.expect(TUNE)[:6] + struct.pack("!H", 0))  # its limits, no heartbeat
-    if mode == "no-vhost":
-        return
     connection.send(0, OPEN, short(vhost) + short(b"") + b"\0")
     connection.expect(OPEN_OK)
     if mode == "permissions":
@@ -111,7 +109,7 @@ def targets(url):
 
 def main():
     mode = sys.argv[1] if len(sys.argv) > 1 else ""
-    if mode not in ("", "no-vhost", "permissions"):
+    if mode not in ("", "permissions"):
         sys.exit(f"amqp-login.py: {mode}?")
     urls = os.environ["URL"].split()
     if not urls:
