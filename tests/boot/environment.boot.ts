@@ -38,12 +38,8 @@ class CommandLines {
 
 suite("the environment", (test) => {
   let lab: Lab;
-  let early: Lab;
   let con01: Machine;
   let com01: Machine;
-  let earlyCon: Machine;
-  let earlyCom: Machine;
-  let earlyStart = 0;
   let lines: CommandLines;
   const workspace = new Workspace();
 
@@ -57,7 +53,6 @@ suite("the environment", (test) => {
   test.after(async () => {
     lines?.stop();
     await lab?.destroy();
-    await early?.destroy();
     workspace.remove();
   });
 
@@ -69,14 +64,6 @@ suite("the environment", (test) => {
       console.log(`  ${machine.name} READY after ${Math.round(verdict.seconds)} s`);
     }
     lines.stop();
-  });
-
-  test("a compute is powered on long before its controller (the second half is below)", async () => {
-    early = await makeLab();
-    earlyCon = await addNode(early, workspace, "con01");
-    earlyCom = await addNode(early, workspace, "com01");
-    await earlyCom.start();
-    earlyStart = Date.now();
   });
 
   async function everythingAnswers(): Promise<void> {
@@ -216,7 +203,8 @@ suite("the environment", (test) => {
   /** Names of the red checks of a node. */
   async function redChecks(machine: Machine): Promise<string[]> {
     const before = machine.events().length;
-    await machine.exec(["seedsmith-node", "check", "--within", "5"], { timeout: 600 });
+    // Long enough for the slowest of the green ones on a machine that has other things to do.
+    await machine.exec(["seedsmith-node", "check", "--within", "10"], { timeout: 600 });
     const events = machine.events().slice(before);
     assert.ok(events.some((event) => event.event === "check-ok" || event.event === "check-fail"));
     return [
@@ -282,26 +270,5 @@ suite("the environment", (test) => {
         await new Promise((done) => setTimeout(done, 3000));
       }
     }
-  });
-
-  test("a compute powered on ten minutes before its controller waits, says for what, and comes up", async () => {
-    const left = earlyStart + 600_000 - Date.now();
-    if (left > 0) {
-      console.log(`  ${Math.round(left / 1000)} s of the ten minutes are left`);
-      await new Promise((done) => setTimeout(done, left));
-    }
-    assert.is(earlyCom.state, "running", earlyCom.reason);
-    const events = earlyCom.events();
-    assert.not.ok(
-      events.some((event) => event.event === "ready" || event.event === "failed"),
-      JSON.stringify(events.slice(-3)),
-    );
-    assert.match(readFileSync(earlyCom.consoleLog, "utf8"), /con01/);
-    await earlyCon.start();
-    for (const machine of [earlyCon, earlyCom]) {
-      const verdict = await machine.waitVerdict({ timeout: 900 });
-      assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
-    }
-    console.log(`  com01 READY ${Math.round((Date.now() - earlyStart) / 1000)} s after power-on`);
   });
 });

@@ -1,0 +1,128 @@
+/** Files of boot tests side by side: each in a process of its own, their output kept apart, their totals added up. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { stripVTControlCharacters } from "node:util";
+import { say } from "./lab.ts";
+
+/** Files that sleep nearly all their time: they begin at once and take none of the places. */
+const sleepers: readonly string[] = ["boot/late.boot.ts"];
+
+/** The files of this folder that fit, by their path below tests/. */
+export function bootFiles(pattern: RegExp): string[] {
+  return readdirSync(import.meta.dirname)
+    .filter((name) => name.endsWith(".boot.ts"))
+    .map((name) => `boot/${name}`)
+    .filter((file) => pattern.test(file))
+    .sort();
+}
+
+/** How a file's run ended. */
+export interface Ended {
+  readonly file: string;
+  /** Exit code, or the signal that ended it. */
+  readonly status: number | string;
+  readonly seconds: number;
+  /** What it printed, without its progress. */
+  readonly output: string;
+}
+
+export interface Totals {
+  readonly total: number;
+  readonly passed: number;
+  readonly skipped: number;
+}
+
+/** The totals at the end of what a run of tests has printed; null when it never came to print them. */
+export function totalsOf(output: string): Totals | null {
+  const number = (name: string): number | null => {
+    const found = [...stripVTControlCharacters(output).matchAll(new RegExp(`^ *${name}: *(\\d+)$`, "gm"))].at(
+      -1,
+    );
+    return found === undefined ? null : Number(found[1]);
+  };
+  const [total, passed, skipped] = ["Total", "Passed", "Skipped"].map(number);
+  return total == null || passed == null || skipped == null ? null : { total, passed, skipped };
+}
+
+/**
+ * Adds the totals up. A file that ended without totals, or red although every test that it counted passed, is one
+ * more test that failed: nothing that went wrong is missing in the sum.
+ */
+export function sum(ends: readonly Ended[]): Totals {
+  let [total, passed, skipped] = [0, 0, 0];
+  for (const { output, status } of ends) {
+    const found = totalsOf(output);
+    total += found?.total ?? 1;
+    passed += found?.passed ?? 0;
+    skipped += found?.skipped ?? 0;
+    if (found !== null && status !== 0 && found.passed >= found.total) total += 1;
+  }
+  return { total, passed, skipped };
+}
+
+/**
+ * Runs files of boot tests, `jobs` at once and sleepers besides. Progress goes to standard error as it comes, each
+ * line with its file's name; what a file printed follows whole when it has ended; the totals of all come last.
+ * @returns the exit code: 0 when every file's is
+ */
+export async function runBeside(files: readonly string[], jobs: number): Promise<number> {
+  const begin = Date.now();
+  const running = new Set<ChildProcess>();
+  let broken = false;
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      broken = true;
+      console.error(`test:boot: ${name}: taking the labs down`);
+      // They may have had the signal of their process group already, and then are at it.
+      for (const child of running) child.kill("SIGTERM");
+    });
+  }
+  const run = (file: string): Promise<Ended> => {
+    const start = Date.now();
+    const short = file.replace(/^boot\/|\.boot\.ts$/g, "");
+    const argv = ["--import", "tsx", "tests/boot/run.ts", "--file", file];
+    const child = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "pipe"] });
+    running.add(child);
+    const output: string[] = [];
+    child.stdout.on("data", (chunk: Buffer) => output.push(chunk.toString()));
+    createInterface({ input: child.stderr }).on("line", (line) =>
+      console.error(`${short.padEnd(14)} ${line}`),
+    );
+    return new Promise((resolve) => {
+      child.on("error", (error) => output.push(error.message));
+      child.on("close", (code, signal) => {
+        running.delete(child);
+        const ended: Ended = {
+          file,
+          status: code ?? signal ?? "no exit code",
+          seconds: Math.round((Date.now() - start) / 1000),
+          output: output.join(""),
+        };
+        console.log(
+          `== ${file}: ${ended.seconds} s, ${ended.status === 0 ? "green" : `red (${ended.status})`}`,
+        );
+        console.log(ended.output.trimEnd());
+        resolve(ended);
+      });
+    });
+  };
+  const queue = files.filter((file) => !sleepers.includes(file));
+  say(`${files.length} files, ${Math.min(jobs, queue.length)} at once`);
+  const ends: Ended[] = [];
+  const place = async (): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined && !broken; file = queue.shift())
+      ends.push(await run(file));
+  };
+  await Promise.all([
+    ...files.filter((file) => sleepers.includes(file)).map(async (file) => void ends.push(await run(file))),
+    ...Array.from({ length: jobs }, place),
+  ]);
+  const { total, passed, skipped } = sum(ends);
+  for (const { file, status, seconds } of ends)
+    say(`${file}: ${seconds} s${status === 0 ? "" : `, red (${status})`}`);
+  console.log(`\n  Total:     ${total}\n  Passed:    ${passed}\n  Skipped:   ${skipped}`);
+  console.log(`  Duration:  ${Date.now() - begin}ms`);
+  if (broken) return 130;
+  return ends.length === files.length && ends.every(({ status }) => status === 0) && passed === total ? 0 : 1;
+}
