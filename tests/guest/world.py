@@ -293,6 +293,12 @@ class Fake(node.Machine):
     def do_systemctl(self, argv, env, stdin):
         verb, names = argv[1], [word for word in argv[2:] if not word.startswith("-")]
         name = names[-1] if names else ""
+        if verb == "show" and len(names) > 2:  # the first is what to show
+            return 0, "\n".join(self.do_systemctl(["systemctl", "show", "-p", names[0], name], env, stdin)[1] for name in names[1:])
+        if verb in ("start", "stop") and len(names) > 1:
+            for name in names:
+                self.do_systemctl(["systemctl", verb, name], env, stdin)
+            return 0, ""
         entry = self.sim["units"].get(name, {})
         active = entry.get("active", "inactive")
         if verb == "show":
