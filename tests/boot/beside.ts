@@ -8,12 +8,16 @@ import { say } from "./lab.ts";
 /** Files that sleep nearly all their time: they begin at once and take none of the places. */
 const sleepers: readonly string[] = ["boot/late.boot.ts"];
 
-/** The files of this folder that fit, by their path below tests/. */
-export function bootFiles(pattern: RegExp): string[] {
+/** Files that only run when a pattern asks for them: what they boot takes more than a machine for tests has to spare. */
+const asked: readonly string[] = ["boot/cluster.boot.ts"];
+
+/** The files of this folder that fit, by their path below tests/; without a pattern all but those to be asked for. */
+export function bootFiles(pattern?: string): string[] {
+  const wanted = new RegExp(pattern ?? "");
   return readdirSync(import.meta.dirname)
     .filter((name) => name.endsWith(".boot.ts"))
     .map((name) => `boot/${name}`)
-    .filter((file) => pattern.test(file))
+    .filter((file) => (pattern === undefined ? !asked.includes(file) : wanted.test(file)))
     .sort();
 }
 

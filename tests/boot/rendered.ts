@@ -72,6 +72,8 @@ export class Workspace {
 /** The last octets of the nodes' MAC addresses in tests/boot/site/site.yaml. */
 const octets: Record<string, string> = {
   con01: "01",
+  con02: "02",
+  con03: "03",
   com01: "0b",
   small: "15",
   small2: "16",

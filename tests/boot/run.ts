@@ -1,7 +1,7 @@
 /**
  * `npm run test:boot [-- [--jobs N] [PATTERN]]`: runs every `*.boot.ts` of this folder: tests that boot machines. Needs
  * root and the packages of scripts/boot-packages; says so and exits with 3 where they are missing. Several files run
- * side by side, each in a process of its own: see `runBeside`.
+ * side by side, each in a process of its own: see `runBeside`. `cluster` is only run when it is asked for.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -28,7 +28,7 @@ if (obstacles.length > 0) {
   console.error("test:boot: scripts/boot-packages installs what is missing on Debian");
   process.exit(3);
 }
-const files = values.file === undefined ? bootFiles(new RegExp(positionals[0] ?? "")) : [values.file];
+const files = values.file === undefined ? bootFiles(positionals[0]) : [values.file];
 if (values.file === undefined) {
   await sweep();
   await base();
