@@ -250,14 +250,40 @@ suite("the environment", (test) => {
     for (const machine of [con01, com01]) assert.equal(await redChecks(machine), []);
   });
 
+  test("what scrub removes is not missed: a run changes nothing, and the next boot is the same machine's", async () => {
+    const told = await com01.must(["seedsmith-node", "scrub"]);
+    assert.match(told, /^removed \/var\/lib\/seedsmith\/seed\/files\//m);
+    assert.match(told, /^removed \/var\/lib\/cloud\/instances\/\S+\/user-data\.txt/m);
+    const seed = readFileSync(workspace.path("com01", "user-data"), "utf8");
+    assert.match(seed, /DB=/, "what is looked for below is in the seed");
+    const left = await com01.exec([
+      "sh",
+      "-c",
+      "grep -rl DB=mysql /var/lib/seedsmith/seed/files /var/lib/cloud",
+    ]);
+    const kept = left.stdout
+      .split("\n")
+      .filter((path) => path !== "" && !/\/(obj\.pkl|seed\/nocloud[^/]*\/user-data)$/.test(path));
+    assert.equal(kept, []);
+    const before = await com01.must(["stat", "-c", "%Y %i", "/etc/probe.env"]);
+    assert.match(await com01.must(["seedsmith-node", "run"], { timeout: 120 }), /SEEDSMITH com01 READY/);
+    assert.is(await com01.must(["stat", "-c", "%Y %i", "/etc/probe.env"]), before);
+  });
+
   test("after a power cycle of both everything answers again", async () => {
+    const starts = (machine: Machine) => machine.events().filter(({ event }) => event === "run-start").length;
+    const ran = new Map([con01, com01].map((machine) => [machine, starts(machine)]));
     await Promise.all([con01.powerCycle(), com01.powerCycle()]);
     for (const machine of [con01, com01]) {
       await machine.waitCloudInit(300);
       const done = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 300 });
       assert.is(done.status, 0, done.stdout + done.stderr);
-      const status = await machine.must(["seedsmith-node", "status"]);
-      assert.match(status, /READY/);
+      const status = JSON.parse(await machine.must(["seedsmith-node", "status", "--json"])) as {
+        state: string;
+      };
+      assert.is(status.state, "ready");
+      // The boot before ended READY, and this one found nothing to do.
+      assert.is(starts(machine), ran.get(machine));
     }
     // Services take their time to come back; what a client would do is try again.
     const deadline = Date.now() + 120_000;
