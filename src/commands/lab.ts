@@ -15,6 +15,24 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   "lab doctor": async () => (await import("./lab/doctor.ts")).doctor,
 };
 
+/** What the host's disk refuses is no defect of ours. */
+function fromHost(error: Error): Error {
+  const { code, path } = error as NodeJS.ErrnoException;
+  const reasons: Readonly<Record<string, string>> = {
+    ENOSPC: "the disk is full",
+    EDQUOT: "the quota is used up",
+    EROFS: "the file system is read-only",
+    EACCES: "permission denied",
+    EPERM: "permission denied",
+  };
+  const reason = reasons[code ?? ""];
+  if (error instanceof LabError || reason === undefined) return error;
+  return new LabError(
+    `${path ?? "the lab's folder"} cannot be written: ${reason}`,
+    "mend that, then seedsmith lab down, and try again",
+  );
+}
+
 /**
  * Runs a verb.
  * @param command such as `lab up`
@@ -25,8 +43,9 @@ export async function runLab(command: string, request: LabRequest): Promise<numb
     const load = verbs[command];
     if (load === undefined) throw new LabError(`${command} is not there yet`);
     return await (await load())(request);
-  } catch (error) {
-    if (!(error instanceof LabError)) throw error;
+  } catch (caught) {
+    const error = caught instanceof Error ? fromHost(caught) : caught;
+    if (!(error instanceof LabError)) throw caught;
     if (request.format === "json") printJson({ ok: false, error: error.message, hint: error.hint });
     else {
       process.stderr.write(`error: ${error.message}\n`);

@@ -180,14 +180,19 @@ chain postrouting {
     return this.#segments;
   }
 
+  /** The host's address at the other end of the way out, or null where there is none. */
+  async hostAddress(): Promise<string | null> {
+    const way = await run(["ip", "-n", this.namespace, "-4", "route", "show", "default"]);
+    return /\bvia ([0-9.]+)/.exec(way.stdout)?.[1] ?? null;
+  }
+
   /**
    * Keeps outside addresses reachable that are inside of a segment's network: the router routes each to the outside
    * by itself, and answers on the segments for it, where machines look for it.
    */
   async uncover(addresses: readonly string[]): Promise<void> {
-    const way = await run(["ip", "-n", this.namespace, "-4", "route", "show", "default"]);
-    const via = /\bvia ([0-9.]+)/.exec(way.stdout)?.[1];
-    if (addresses.length === 0 || via === undefined) return;
+    const via = await this.hostAddress();
+    if (addresses.length === 0 || via === null) return;
     await ip(
       this.namespace,
       addresses.map((address) => `route replace ${address}/32 via ${via}`),

@@ -9,7 +9,8 @@ import { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
 import { readSeed, type Seed } from "../../src/lab/seed.ts";
 
-const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+/** The folder of the sources. */
+export const repository: string = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
 /** Where base roots and packages are kept between runs. */
 export const cache = process.env.SEEDSMITH_CACHE ?? join(repository, ".cache");

@@ -1,13 +1,14 @@
 /** Bringing a lab up, from the site to the nodes' verdicts. */
+import { readdirSync, rmSync } from "node:fs";
 import { freemem } from "node:os";
-import { relative, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { exit } from "../../core/exit.ts";
 import { labCache } from "../../lab/cache.ts";
 import { LabError } from "../../lab/command.ts";
 import { labMachine, labNetworks, unwirable, waitsForOthers } from "../../lab/describe.ts";
 import type { Driver, LabDescription, LabMachine } from "../../lab/driver.ts";
 import { availableMemory, bootId, processName } from "../../lab/host.ts";
-import { destroyFolder, Ledger } from "../../lab/ledger.ts";
+import { destroyFolder, keptFiles, Ledger } from "../../lab/ledger.ts";
 import { hiddenAddresses, outsideAddresses } from "../../lab/outside.ts";
 import {
   abandoned,
@@ -211,6 +212,8 @@ export async function bringUp(request: LabRequest): Promise<Up | number> {
   for (const difference of differences) view.note(`unlike production: ${difference}`);
 
   const ledger = Ledger.begin(lab.id, folder);
+  // Bundles of an earlier lab would be taken for this one's.
+  for (const name of readdirSync(folder)) if (keptFiles.test(name)) rmSync(join(folder, name));
   let state: LabState = {
     format: 1,
     lab,

@@ -1,5 +1,5 @@
 /** Machines as systemd-nspawn containers: real systemd, cloud-init, netplan and networkd at native speed. */
-import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { machineApt } from "../apt-sources.ts";
 import { type BaseRoot, baseRoot } from "../base-root.ts";
@@ -12,6 +12,7 @@ import { Lab } from "../lab.ts";
 import { undoLedger } from "../ledger.ts";
 import type { Machine } from "../machine.ts";
 import { keepPackages } from "../package-cache.ts";
+import { proxyAnswers, proxyPort } from "../package-proxy.ts";
 import type { Segment } from "../router.ts";
 import { readSeed } from "../seed.ts";
 import { removeTree } from "../tree.ts";
@@ -77,6 +78,12 @@ function readFrom(path: string, offset: number): { bytes: Buffer; from: number }
   }
 }
 
+/** apt-cacher-ng as machines of the lab reach it, or null where it does not answer. */
+async function proxyFor(lab: Lab): Promise<string | null> {
+  const address = await lab.router.hostAddress();
+  return address !== null && (await proxyAnswers(address)) ? `http://${address}:${proxyPort}` : null;
+}
+
 export const nspawn: Driver = {
   name: "nspawn",
   summary: "containers of this host's kernel, at native speed; Linux and root",
@@ -131,9 +138,14 @@ export const nspawn: Driver = {
     const made = await Lab.in(ledger, { cache: lab.cache });
     for (const segment of segmentsOf(lab)) await made.addSegment(segment);
     await made.router.uncover(lab.hidden);
+    const proxy = await proxyFor(made);
+    if (proxy !== null) progress(`packages come by apt-cacher-ng of this host: ${proxy}`);
     for (const machine of lab.machines) {
       const base = bases.get(targetOf(lab, machine).codename);
-      await made.addMachine({ ...partsOf(machine), seed: readSeed(machine.seed) }, base);
+      const { root } = await made.addMachine({ ...partsOf(machine), seed: readSeed(machine.seed) }, base);
+      // Its name sorts before those of cloud-init and of sites: a proxy of theirs wins.
+      if (proxy !== null)
+        writeFileSync(join(root, "etc/apt/apt.conf.d/00lab-proxy"), `Acquire::http::Proxy "${proxy}";\n`);
     }
   },
 

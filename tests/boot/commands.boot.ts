@@ -1,0 +1,309 @@
+/** Labs by the command line, as a person uses them: two nodes, another lab beside them, and what goes wrong. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { must, poll, sleep } from "../../src/lab/command.ts";
+import { eventLog, readEvents } from "../../src/lab/events.ts";
+import { readState } from "../../src/lab/state.ts";
+import { suite } from "../support/suite.ts";
+import { cache } from "./lab.ts";
+import { lineOf, repository, type Workspace } from "./rendered.ts";
+import { componentFile, good, smallWorkspace } from "./small.ts";
+
+interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** `seedsmith` in a workspace, while it runs. */
+class Command {
+  out = "";
+  err = "";
+  readonly child: ChildProcess;
+  readonly done: Promise<Outcome>;
+
+  constructor(workspace: Workspace, ...args: readonly string[]) {
+    this.child = spawn(process.execPath, [join(repository, "dist", "cli.js"), ...args], {
+      cwd: workspace.folder,
+      env: { ...process.env, SEEDSMITH_CACHE: cache },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      this.out += text;
+    });
+    this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.err += text;
+    });
+    this.done = new Promise((resolve) => {
+      this.child.on("close", (code) => resolve({ code, out: this.out, err: this.err }));
+    });
+  }
+}
+
+function run(workspace: Workspace, ...args: readonly string[]): Promise<Outcome> {
+  return new Command(workspace, ...args).done;
+}
+
+function labOf(workspace: Workspace, site = "boot"): string {
+  return join(workspace.folder, "build", site, "lab");
+}
+
+function events(workspace: Workspace, node: string, site?: string) {
+  const path = join(labOf(workspace, site), "machines", node, "root", eventLog);
+  return existsSync(path) ? readEvents(readFileSync(path)).events : [];
+}
+
+/** What there is on the host, one thing a line, but for what belongs to labs of others. */
+async function snapshot(own: readonly Workspace[]): Promise<string[]> {
+  const links = (await must(["ip", "-o", "-br", "link"])).split("\n").map((line) => line.split(/[ @]/)[0]);
+  const tables = (await must(["nft", "list", "tables"])).split("\n");
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4]);
+  const names = ["/run/netns", "/run/systemd/nspawn/propagate"].flatMap((folder) =>
+    existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [],
+  );
+  const processes = readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      } catch {
+        return "";
+      }
+    })
+    .filter((line) => own.some(({ folder }) => line.includes(folder)));
+  const files = own.flatMap(({ folder }) =>
+    readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)),
+  );
+  return [...links, ...tables, ...mounts, ...names, ...processes, ...files]
+    .filter((line) => line !== undefined && line !== "")
+    .map(String)
+    .sort();
+}
+
+/** The lines that a snapshot has beyond another, of this test's labs: their ids are part of every name. */
+function beyond(after: readonly string[], before: readonly string[], marks: readonly string[]): string[] {
+  return after.filter((line) => !before.includes(line) && marks.some((mark) => line.includes(mark)));
+}
+
+suite("labs by the command line", (test) => {
+  const pair = smallWorkspace(good, [
+    ["small", "15", 21],
+    ["small2", "16", 22],
+  ]);
+  const other = smallWorkspace(
+    'before_start:\n  - { name: exits, run: [sh, -c, "echo planted words; exit 1"], repeat: safe }\n',
+    [["small3", "17", 23]],
+  );
+  other.edit("site: boot", "site: other");
+  const both = [pair, other];
+  const ids: string[] = [];
+  let before: string[] = [];
+  let up: Command;
+
+  const marks = (): string[] => [...ids, pair.folder, other.folder];
+  const component = (body: string): void =>
+    other.write(componentFile, `component: small\nsummary: What the fault tests plant things in\n${body}`);
+  /** Removes the bundles that outlive a lab. */
+  const forget = (): void => rmSync(labOf(other, "other"), { recursive: true, force: true });
+  const known = async (workspace: Workspace, site?: string): Promise<string> => {
+    const state = await poll(60, () => readState(labOf(workspace, site)));
+    assert.ok(state, "the lab has a state");
+    ids.push(state!.lab.id);
+    return state!.lab.id;
+  };
+
+  test.before(async () => {
+    // Rendered before, so that seeds and secrets are there and only the labs make a difference.
+    for (const workspace of both) workspace.render();
+    before = await snapshot(both);
+  });
+  test.after(async () => {
+    for (const workspace of both) {
+      await run(workspace, "lab", "down");
+      workspace.remove();
+    }
+  });
+
+  test("two nodes come up, while a second up is refused and another site's node fails at once", async () => {
+    up = new Command(pair, "lab", "up", "--driver", "nspawn");
+    await known(pair);
+    const second = await run(pair, "lab", "up", "--driver", "nspawn");
+    assert.is(second.code, 3, second.err);
+    assert.match(second.err, "the lab of boot is being brought up by process");
+
+    const red = new Command(other, "lab", "up", "--driver", "nspawn");
+    await known(other, "other");
+    assert.ok(await poll(180, () => (red.err.includes("small3 FAILED") ? true : null), 0.1), red.err);
+    const said = Date.now();
+    const verdict = events(other, "small3", "other").find(({ event }) => event === "failed");
+    assert.ok(said - Date.parse(String(verdict?.time)) < 5000, `${verdict?.time} was said at ${said}`);
+    const { code, err } = await red.done;
+    assert.is(code, 4, err);
+    const place = `${componentFile}:${lineOf(other, componentFile, "name: exits")}`;
+    for (const words of ["FAILED at", "exits", "| planted words", `asked for by ${place}`, "run: [sh, -c"])
+      assert.match(err, words);
+    const bundle = join(labOf(other, "other"), "failed-small3.tar.gz");
+    assert.is(statSync(bundle).mode & 0o777, 0o600);
+    const { code: down, out } = await run(other, "lab", "down");
+    assert.is(down, 0);
+    assert.match(out, "kept: build/other/lab/failed-small3.tar.gz");
+    forget();
+
+    const first = await up.done;
+    assert.is(first.code, 0, first.err);
+    for (const node of ["small", "small2"]) assert.match(first.err, `${node} READY after`);
+  });
+
+  test("status, check, exec and logs tell of them", async () => {
+    const status = await run(pair, "lab", "status", "--format", "json");
+    assert.is(status.code, 0, status.err);
+    const { nodes, abandoned } = JSON.parse(status.out) as {
+      nodes: { node: string; power: string; state: string; login: string[] }[];
+      abandoned: string | null;
+    };
+    assert.is(abandoned, null);
+    assert.equal(
+      nodes.map(({ node, power, state }) => [node, power, state]),
+      [
+        ["small", "running", "ready"],
+        ["small2", "running", "ready"],
+      ],
+    );
+    for (const { login } of nodes) assert.ok(login.length > 0, "how to get in");
+    for (const name of ["state.json", "ledger.jsonl"])
+      assert.is(statSync(join(labOf(pair), name)).mode & 0o777, 0o600, name);
+    assert.is(statSync(labOf(pair)).mode & 0o777, 0o700);
+
+    const check = await run(pair, "lab", "check");
+    assert.is(check.code, 0, check.out);
+    assert.match(check.out, /small2: \d+ checks hold/);
+
+    const reached = await run(pair, "lab", "exec", "small", "--", "ping", "-c", "1", "-W", "5", "10.0.0.22");
+    assert.is(reached.code, 0, reached.out);
+    const exec = await run(pair, "lab", "exec", "small", "--", "sh", "-c", "hostname; exit 7");
+    assert.equal([exec.code, exec.out], [7, "small\n"]);
+    const logs = await run(pair, "lab", "logs", "small2");
+    assert.match(logs.out, "SEEDSMITH small2 READY");
+
+    const unknown = await run(pair, "lab", "exec", "smal", "--", "true");
+    assert.is(unknown.code, 3);
+    assert.match(unknown.err, 'the lab has no node "smal"');
+    assert.match(unknown.err, "small");
+    const second = await run(pair, "lab", "up", "--driver", "nspawn");
+    assert.is(second.code, 3);
+    assert.match(second.err, "the lab of boot is up already");
+  });
+
+  test("a reboot from inside is followed although no command runs", async () => {
+    await run(pair, "lab", "exec", "small", "--", "touch", "/run/before");
+    await run(pair, "lab", "exec", "small", "--", "systemctl", "reboot");
+    const back = await poll(120, async () => {
+      const found = await run(pair, "lab", "exec", "small", "--", "sh", "-c", "test ! -e /run/before");
+      return found.code === 0 ? true : null;
+    });
+    assert.ok(back, "it came back");
+    const green = await run(pair, "lab", "exec", "small", "--", "cloud-init", "status", "--wait");
+    assert.is(green.code, 0, green.out);
+  });
+
+  test("a runner that is killed ends the wait", async () => {
+    component(
+      'before_start:\n  - { name: long, run: [sleep, "600"], within: 10m, unless: { file: /never } }\n',
+    );
+    const killed = new Command(other, "lab", "up", "--driver", "nspawn");
+    await known(other, "other");
+    assert.ok(
+      await poll(120, () =>
+        events(other, "small3", "other").some(
+          ({ event, name }) => event === "step-start" && name?.includes("long"),
+        )
+          ? true
+          : null,
+      ),
+      killed.err,
+    );
+    const kill = ["systemctl", "kill", "--kill-whom=main", "--signal=KILL", "seedsmith-node.service"];
+    assert.is((await run(other, "lab", "exec", "small3", "--", ...kill)).code, 0);
+    const { code, err } = await killed.done;
+    assert.is(code, 4, err);
+    assert.match(err, "the runner ended without a verdict");
+    assert.is((await run(other, "lab", "down")).code, 0);
+    forget();
+  });
+
+  test("a disk that is full in the guest ends the wait, and down goes on where something was in its way", async () => {
+    component(
+      "before_start:\n  - { name: fill, run: [dd, if=/dev/zero, of=/fill, bs=1M], unless: { file: /never } }\n",
+    );
+    const folder = join(labOf(other, "other"), "machines", "small3");
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    await must(["mount", "-t", "tmpfs", "-o", "size=64M", "tmpfs", folder]);
+    try {
+      const full = await run(other, "lab", "up", "--driver", "nspawn");
+      assert.is(full.code, 4, full.err);
+      assert.match(full.err, /small3 FAILED/);
+      assert.match(full.err, /No space left on device|disk full|without a verdict/);
+      const resisted = await run(other, "lab", "down");
+      assert.is(resisted.code, 3, resisted.out);
+      assert.match(resisted.err, "something is mounted there");
+    } finally {
+      await must(["umount", folder]);
+    }
+    assert.is((await run(other, "lab", "down")).code, 0);
+    forget();
+  });
+
+  test("after kill -9 of up, whenever it comes, down leaves nothing; down twice is fine", async () => {
+    component(good);
+    const moments: readonly [string, () => boolean][] = [
+      ["as soon as it has a ledger", () => existsSync(join(labOf(other, "other"), "ledger.jsonl"))],
+      ["while disks are made", () => existsSync(join(labOf(other, "other"), "machines", "small3", "root"))],
+      [
+        "as its machine starts",
+        () => existsSync(join(labOf(other, "other"), "machines", "small3", "power.json")),
+      ],
+      ["while the runner works", () => events(other, "small3", "other").length > 0],
+    ];
+    for (const [moment, come] of moments) {
+      const killed = new Command(other, "lab", "up", "--driver", "nspawn");
+      assert.ok(await poll(120, () => (come() ? true : null), 0.005), `${moment}: ${killed.err}`);
+      killed.child.kill("SIGKILL");
+      await killed.done;
+      const state = readState(labOf(other, "other"));
+      if (state !== null) {
+        ids.push(state.lab.id);
+        const status = await run(other, "lab", "status");
+        assert.match(status.out, "abandoned: process", moment);
+      }
+      const again = await run(other, "lab", "up", "--driver", "nspawn");
+      assert.is(again.code, 3, `${moment}: ${again.err}`);
+      assert.match(again.err, "seedsmith lab down", moment);
+      // What it had begun goes on for a while without it.
+      await sleep(1);
+      const down = await run(other, "lab", "down");
+      assert.is(down.code, 0, `${moment}: ${down.err}`);
+      assert.equal(beyond(await snapshot([other]), before, [other.folder, ids.at(-1) ?? "-"]), [], moment);
+      const twice = await run(other, "lab", "down");
+      assert.equal([twice.code, twice.err], [0, ""], moment);
+      assert.match(twice.out, "nothing to take down");
+    }
+  });
+
+  test("the first lab was not touched by all that, and leaves nothing either", async () => {
+    const reached = await run(pair, "lab", "exec", "small2", "--", "ping", "-c", "1", "-W", "5", "10.0.0.21");
+    assert.is(reached.code, 0, reached.out);
+    assert.ok(beyond(await snapshot(both), before, marks()).length > 5, "the test sees what is there");
+    const down = await run(pair, "lab", "down");
+    assert.is(down.code, 0, down.err);
+    assert.equal(beyond(await snapshot(both), before, marks()), []);
+    assert.equal(
+      before.filter((line) => marks().some((mark) => line.includes(mark)) && !existsSync(line)),
+      [],
+      "nor was anything lost",
+    );
+  });
+});
