@@ -30,14 +30,23 @@ const bundle = (name, entry, more) =>
     logLevel: "warning",
     ...more,
   });
-await bundle("index", "src/index.ts", {
-  banner: { js: 'const seedsmithUrl=require("node:url").pathToFileURL(__filename).href;' },
-});
+const url = { js: 'const seedsmithUrl=require("node:url").pathToFileURL(__filename).href;' };
+await bundle("index", "src/index.ts", { banner: url });
+// Labs are a program of their own, which the command line loads when they are asked for: they and their libraries are
+// as large as all the rest, and a render should not pay for reading them.
+await bundle("lab", "src/commands/lab.ts", { banner: url });
+const labApart = {
+  name: "lab-apart",
+  setup(build) {
+    build.onResolve({ filter: /^\.\/commands\/lab\.ts$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: "./lab.js", external: true } : undefined,
+    );
+  },
+};
 // The keeper of a lab's machine: a process for each, so it should be small.
-await bundle("keep", "src/lab/keep.ts", {
-  banner: { js: 'const seedsmithUrl=require("node:url").pathToFileURL(__filename).href;' },
-});
+await bundle("keep", "src/lab/keep.ts", { banner: url });
 await bundle("program", "src/cli.ts", {
+  plugins: [labApart],
   banner: { js: "(function(require,module,seedsmithUrl){" },
   footer: { js: "})" },
 });

@@ -9,7 +9,7 @@ import type { Choice, Compiled } from "./commands/compile.ts";
 import type { LabRequest } from "./commands/lab/request.ts";
 import { type RenderResult, render, renderInWorker } from "./commands/render.ts";
 import { seconds } from "./core/duration.ts";
-import { exit, Usage } from "./core/exit.ts";
+import { exit, isUsage, Usage } from "./core/exit.ts";
 import type { Position } from "./core/position.ts";
 import type { Problem } from "./core/problem.ts";
 import { formatProblems, problemsAsJson } from "./core/report.ts";
@@ -520,7 +520,7 @@ if (isMainThread) {
       process.exitCode = code;
     },
     (error: unknown) => {
-      if (error instanceof Usage) {
+      if (isUsage(error)) {
         process.stderr.write(`seedsmith: ${error.message}\nseedsmith --help tells what there is\n`);
         process.exitCode = exit.usage;
         return;
