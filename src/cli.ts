@@ -34,6 +34,7 @@ const optionTable = {
   follow: { type: "boolean" },
   keep: { type: "boolean" },
   report: { type: "string" },
+  svg: { type: "string" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "V" },
 } as const;
@@ -154,11 +155,14 @@ to look inside, until lab down. Its state is in build/<site>/lab/.`,
     help: "Without a word: list.",
   },
   "lab timeline": {
-    usage: "seedsmith lab timeline [--site FILE] [--out DIR] [--report FILE] [--format text|json]",
-    summary: "what each node spent its first boot on",
-    options: ["site", "out", "report", "format"],
+    usage:
+      "seedsmith lab timeline [--svg FILE] [--node NAME]... [--site FILE] [--out DIR] [--format text|json]",
+    summary: "what each node spent its first boot on, on one time axis",
+    options: ["site", "node", "out", "svg", "format"],
     positionals: [0, 0],
-    help: "--report FILE also writes it as an SVG picture.",
+    help: `Stages of cloud-init, apt's fetching and dpkg's work, the runner's steps, waits for other nodes; the longest
+items; and which share of the time was neither fetching nor unpacking packages. Also works while nodes boot, after one
+has failed, and after lab down, from what was recorded.`,
   },
 };
 
@@ -177,6 +181,7 @@ const optionHelp: Record<OptionName, string> = {
   follow: "--follow          go on printing what is added",
   keep: "--keep            leave the lab standing",
   report: "--report FILE     also write the result to this file",
+  svg: "--svg FILE        also draw it: an SVG picture for light and dark pages",
   help: "--help            this text",
   version: "--version         the version",
 };
@@ -371,6 +376,7 @@ function labRequest(
     follow: values.follow === true,
     keep: values.keep === true,
     report: values.report ?? null,
+    svg: values.svg ?? null,
     positionals,
     problems: (compiled, problems, data) => conclude(compiled, problems, format, false, data, ""),
   };

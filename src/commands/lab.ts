@@ -12,6 +12,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   "lab logs": async () => (await import("./lab/logs.ts")).logs,
   "lab down": async () => (await import("./lab/down.ts")).down,
   "lab images": async () => (await import("./lab/images.ts")).images,
+  "lab timeline": async () => (await import("./lab/timeline.ts")).timeline,
   "lab doctor": async () => (await import("./lab/doctor.ts")).doctor,
 };
 

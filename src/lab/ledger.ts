@@ -311,8 +311,8 @@ export async function destroyFolder(folder: string, keep?: RegExp): Promise<void
   if (readdirSync(folder).length === 0) await removeTree(folder);
 }
 
-/** Files that outlive a lab: what a person has been told to look at. */
-export const keptFiles: RegExp = /^failed-.*\.tar\.gz$/;
+/** What outlives a lab: what a person has been told to look at, and the records of which timelines are made. */
+export const keptFiles: RegExp = /^(?:failed-.*\.tar\.gz|records)$/;
 
 function labsFolder(cache: string): string {
   return join(cache, "labs");

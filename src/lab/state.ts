@@ -78,13 +78,13 @@ export function stands(folder: string): boolean {
   return [stateFile, ledgerFile].some((name) => existsSync(join(folder, name)));
 }
 
-/** The folders below an output folder in which a lab stands. */
-export function findLabs(out: string): string[] {
+/** The folders below an output folder in which a lab stands, or in which what `is` looks for does. */
+export function findLabs(out: string, is: (folder: string) => boolean = stands): string[] {
   if (!existsSync(out)) return [];
   return readdirSync(out)
     .sort()
     .map((site) => labFolderOf(out, site))
-    .filter(stands);
+    .filter(is);
 }
 
 /** An id that nothing on this host is named by. */

@@ -1,5 +1,5 @@
 /** What is kept of the nodes of a lab that has come to its verdict. */
-import { type BootRecord, gatherRecord, saveRecord } from "../../lab/report/boot-record.ts";
+import { type BootRecord, forgetRecords, gatherRecord, saveRecord } from "../../lab/report/boot-record.ts";
 import { writeFailureBundle } from "../../lab/report/failure-bundle.ts";
 import { openVault } from "../render.ts";
 import type { Up } from "./bring-up.ts";
@@ -25,11 +25,16 @@ export async function gather(up: Up): Promise<Gathered> {
   const { state, driver, result, source } = up;
   const { lab } = state;
   const bundles: string[] = [];
+  forgetRecords(lab.folder);
   const records = await Promise.all(
     lab.machines.map(async (machine) => {
       const progress = result.nodes.find(({ node }) => node === machine.name);
       if (progress === undefined) throw new Error(`${machine.name} was not waited for`);
-      const record = await gatherRecord(driver, lab, machine, progress);
+      const record = await gatherRecord(driver, lab, machine, {
+        siteFile: state.siteFile,
+        poweredOn: progress.since,
+        progress,
+      });
       saveRecord(lab.folder, record);
       if (progress.phase !== "ready" && result.outcome !== "interrupted") {
         const secrets = secretsOf(up);

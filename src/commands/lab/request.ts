@@ -14,6 +14,7 @@ export interface LabRequest {
   readonly follow: boolean;
   readonly keep: boolean;
   readonly report: string | null;
+  readonly svg: string | null;
   readonly positionals: readonly string[];
   /** Prints problems of the input as every command does, and gives the exit code. */
   readonly problems: (compiled: Compiled, problems: readonly Problem[], data: object) => number;

@@ -2,12 +2,12 @@
  * What is kept of a node's first boot: enough for its timeline, its junit report and a look back after the machine
  * is gone.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LabError } from "../command.ts";
 import type { Driver, LabDescription, LabMachine } from "../driver.ts";
 import type { RunnerEvent } from "../events.ts";
-import type { NodeFailure, NodeProgress, Phase } from "../watch/progress.ts";
+import { afterEvent, beginning, type NodeFailure, type NodeProgress, type Phase } from "../watch/progress.ts";
 import { readCloudInitLog, type Stretch } from "./cloud-init-log.ts";
 import { type DpkgWork, minutesOf, readDpkgLog } from "./dpkg-log.ts";
 
@@ -21,6 +21,9 @@ export interface PlannedAction {
 
 export interface BootRecord {
   readonly format: 1;
+  readonly site: string;
+  /** Absolute path of the site file; null for the built-in example. */
+  readonly siteFile: string | null;
   readonly node: string;
   readonly target: string;
   readonly driver: string;
@@ -90,33 +93,39 @@ async function output(
   }
 }
 
-/**
- * Gathers the record of a node from its machine, which may be in any state.
- * @param progress where the node stands
- * @param known events that were seen earlier, for a machine that no longer gives any
- */
+/** What is known of a node besides what its machine tells. */
+export interface Known {
+  readonly siteFile: string | null;
+  /** When it was switched on, in ms since 1970; null when nobody noted it. */
+  readonly poweredOn: number | null;
+  /** Where it stands; by its events where that is left out. */
+  readonly progress?: NodeProgress;
+}
+
+/** Gathers the record of a node from its machine, which may be in any state. */
 export async function gatherRecord(
   driver: Driver,
   lab: LabDescription,
   machine: LabMachine,
-  progress: NodeProgress,
-  known: readonly RunnerEvent[] = [],
+  { siteFile, poweredOn, progress: known }: Known,
 ): Promise<BootRecord> {
   const { name } = machine;
-  let events = known;
+  let events: readonly RunnerEvent[] = [];
   try {
-    const found = (await driver.events(lab, name, 0)).events;
-    if (found.length >= known.length) events = found;
+    events = (await driver.events(lab, name, 0)).events;
   } catch {}
+  const progress = known ?? events.reduce(afterEvent, beginning(name, poweredOn ?? Date.now()));
   const cloudInit = await output(driver, lab, name, ["cat", "/var/log/cloud-init.log"]);
   const dpkg = await output(driver, lab, name, ["cat", "/var/log/dpkg.log"]);
   const zone = dpkg === "" ? "" : await output(driver, lab, name, ["date", "+%z"]);
   return {
     format: 1,
+    site: lab.site,
+    siteFile,
     node: name,
     target: machine.target,
     driver: lab.driver,
-    poweredOn: progress.since,
+    poweredOn,
     gathered: Date.now(),
     phase: progress.phase,
     ended: progress.ended,
@@ -129,7 +138,10 @@ export async function gatherRecord(
   };
 }
 
-const folder = (lab: string): string => join(lab, "records");
+/** The folder of a lab's folder that holds records; it outlives the lab. */
+export const recordsFolder = "records";
+
+const folder = (lab: string): string => join(lab, recordsFolder);
 
 /**
  * Keeps a record in the lab's folder, where it outlives the machine.
@@ -142,6 +154,11 @@ export function saveRecord(lab: string, record: BootRecord): string {
   writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
   renameSync(`${path}.new`, path);
   return path;
+}
+
+/** Removes the records of an earlier lab of the same folder, whose nodes may have been others. */
+export function forgetRecords(lab: string): void {
+  rmSync(folder(lab), { recursive: true, force: true });
 }
 
 /**

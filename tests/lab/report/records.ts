@@ -16,6 +16,8 @@ export function record(
   const ended = last === undefined ? null : Date.parse(String(last.time));
   return {
     format: 1,
+    site: "test",
+    siteFile: null,
     node,
     target: "debian-12",
     driver: "fake",
