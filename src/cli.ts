@@ -78,6 +78,17 @@ xorriso, isoinfo, blkid, sh -n, python3 -m py_compile. A missing tool is reporte
     positionals: [1, 1],
     help: "Prints packages, files, steps, waits and checks with the source line of each. Shows no secrets.",
   },
+  hardware: {
+    usage: "seedsmith hardware import NODE FILE [--site FILE] [--format text|json]",
+    summary: "record what disks a machine has",
+    options: ["site", "format"],
+    positionals: [3, 3],
+    help: `Reads what the machine says of its disks and writes hardware/NODE.yaml beside the site. Then check and show
+tell which disk an installation takes, before anything boots. FILE (- is the standard input) is one of:
+  lsblk --json --bytes --output-all                  run on the machine, from any live system
+  lshw -json                                         the same
+  /var/log/installer/block/probe-data.json           of an installation, or of the installer's live session`,
+  },
   init: {
     usage: "seedsmith init DIR [--force]",
     summary: "make a commented site to start from",
@@ -309,6 +320,16 @@ async function main(argv: readonly string[]): Promise<number> {
         { command: "show", plans: result.plans },
         result.text,
       );
+    }
+    case "hardware": {
+      const [action = "", node = "", file = ""] = positionals;
+      if (action !== "import") {
+        const hint = suggest(action, ["import"]);
+        throw new Usage(`hardware has no "${action}"${hint === undefined ? "" : `: ${hint}`}`);
+      }
+      const { importHardware } = await import("./commands/hardware.ts");
+      const { compiled, problems, text, ...data } = await importHardware(choice, node, file);
+      return conclude(compiled, problems, format, false, { command: "hardware", ...data }, text);
     }
     default: {
       const { init } = await import("./commands/init.ts");

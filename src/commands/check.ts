@@ -49,10 +49,12 @@ export async function check(
   }
   const lines = results
     .slice(0, 50)
-    .map(
-      (node) =>
-        `${node.node}  ${node.target}  ${node.packages} packages, ${node.files} files, ${node.steps} steps, ${node.checks} checks  seed.iso ${node.isoSize} bytes`,
-    );
+    .flatMap((node) => [
+      `${node.node}  ${node.target}  ${node.packages} packages, ${node.files} files, ${node.steps} steps, ${node.checks} checks  seed.iso ${node.isoSize} bytes`,
+      ...(node.install === null
+        ? []
+        : [`  installs: ${node.install.title}`, ...node.install.disks.map((disk) => `    ${disk}`)]),
+    ]);
   if (results.length > 50) lines.push(`... and ${results.length - 50} more nodes`);
   const count = (outcome: ToolResult["outcome"]): number =>
     toolResults.filter((one) => one.outcome === outcome).length;

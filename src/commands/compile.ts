@@ -9,17 +9,26 @@ import {
   displayPath,
   findSite,
   type LibraryEntry,
+  readHardware,
   readLibrary,
   readText,
 } from "../load/library.ts";
 import { type Loaded, positionOf } from "../load/marks.ts";
 import { planSite, type SitePlan } from "../plan/plan.ts";
+import type { Machines } from "../resolve/install.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { checkReferences } from "../resolve/references.ts";
 import { scopeNames } from "../resolve/scope.ts";
 import { resolveSite } from "../resolve/site.ts";
 import type { Rendering } from "../resolve/template.ts";
-import type { ComponentDoc, Doc, ProfileDoc, SiteDoc, TargetDoc } from "../validate/documents.ts";
+import type {
+  ComponentDoc,
+  Doc,
+  HardwareDoc,
+  ProfileDoc,
+  SiteDoc,
+  TargetDoc,
+} from "../validate/documents.ts";
 import type { Kind } from "../validate/schema.ts";
 import { digest } from "../write/tree.ts";
 
@@ -41,6 +50,10 @@ export interface Compiled {
   readonly siteTitle: string;
   /** The folder of the site file (or the current one, for the example): secrets live below it. */
   readonly workspace: string;
+  /** Whether it is the built-in example. */
+  readonly builtin: boolean;
+  /** The names of the site's nodes, whatever else is wrong with it; null when it cannot be read. */
+  readonly nodes: readonly string[] | null;
   readonly site: Site | null;
   readonly plan: SitePlan | null;
   /** The nodes that were asked for. */
@@ -49,6 +62,8 @@ export interface Compiled {
   readonly guest: Guest;
   /** All that the site could name; whole also where the site is not. */
   readonly library: Library;
+  /** Verifies an installation's files; loaded where a node has some. */
+  readonly judgeInstall: typeof import("../verify/autoinstall.ts").verifyInstall | null;
 }
 
 /** The YAML reader and the schema validator are large; what is built in needs neither. */
@@ -61,6 +76,38 @@ export async function loadReaders(): Promise<{
     import("../validate/validate.ts"),
   ]);
   return { loadYaml, validate };
+}
+
+/** Facts of the machines of the site, and the rules of the installer's own language. */
+async function loadMachines(
+  workspace: string,
+  nodes: { readonly [name: string]: unknown },
+  readers: Awaited<ReturnType<typeof loadReaders>>,
+  problems: Problems,
+): Promise<Machines> {
+  const hardware = new Map<string, Doc<HardwareDoc>>();
+  for (const [name, loaded] of readHardware(workspace, readers.loadYaml, problems)) {
+    if (!readers.validate("hardware", loaded, problems)) continue;
+    const doc = loaded.value as unknown as HardwareDoc;
+    if (doc.hardware !== name)
+      problems.add({
+        code: "bad-name",
+        at: positionOf(loaded, ["hardware"]),
+        message: `these are the facts of "${doc.hardware}", and their file is named "${name}"`,
+        hint: "give both the node's name",
+      });
+    else if (!Object.hasOwn(nodes, name))
+      problems.add({
+        code: "bad-hardware",
+        at: positionOf(loaded, ["hardware"]),
+        message: `the site has no node "${name}"`,
+        hint: suggest(name, Object.keys(nodes)) ?? "delete the file if the machine is gone",
+        notice: true,
+      });
+    else hardware.set(name, { doc, loaded });
+  }
+  const { checkAutoinstallKeys, checkStorageActions } = await import("../validate/autoinstall.ts");
+  return { hardware, rules: { autoinstall: checkAutoinstallKeys, actions: checkStorageActions } };
 }
 
 /**
@@ -150,17 +197,22 @@ export async function compile(choice: Choice): Promise<Compiled> {
   const siteTitle =
     sitePath === null ? "the built-in example" : relative(cwd, sitePath) || basename(sitePath);
   const guest = readGuest(packageRoot, builtin);
+  const given = (loadedSite?.value as { nodes?: unknown } | null | undefined)?.nodes;
+  const nodes = given !== null && typeof given === "object" ? Object.keys(given) : null;
   const nothing: Compiled = {
     problems,
     source,
     siteTitle,
     workspace,
+    builtin: sitePath === null,
+    nodes,
     site: null,
     plan: null,
     chosen: [],
     narrowed: false,
     guest,
     library,
+    judgeInstall: null,
   };
   if (loadedSite === null) return nothing;
   if (!trusted && readers !== null && !readers.validate("site", loadedSite, problems)) return nothing;
@@ -171,13 +223,20 @@ export async function compile(choice: Choice): Promise<Compiled> {
     readers !== null && entries.some(({ trusted }) => !trusted),
   );
   const siteDoc: Doc<SiteDoc> = { doc: loadedSite.value as unknown as SiteDoc, loaded: loadedSite };
-  const site = resolveSite(siteDoc, library, rendering, choice.target ?? undefined);
+  const machines =
+    readers === null || trusted
+      ? undefined
+      : await loadMachines(workspace, siteDoc.doc.nodes, readers, problems);
+  const site = resolveSite(siteDoc, library, rendering, choice.target ?? undefined, machines);
   if (site === null) return nothing;
+  const judgeInstall = site.nodes.some(({ install }) => install !== null)
+    ? (await import("../verify/autoinstall.ts")).verifyInstall
+    : null;
   // In a circle nothing has an order, so that what a plan would say of it only repeats it.
   if (problems.list.some(({ code }) => code === "cycle")) return { ...nothing, site };
   const plan = planSite(site, library, rendering);
   const { chosen, narrowed } = choose(site, library, choice, problems);
-  return { problems, source, siteTitle, workspace, site, plan, chosen, narrowed, guest, library };
+  return { ...nothing, site, plan, chosen, narrowed, judgeInstall };
 }
 
 function siteName(path: string | null): string | null {

@@ -27,6 +27,7 @@ import {
   TreeWriter,
 } from "../write/tree.ts";
 import { type Choice, type Compiled, compile } from "./compile.ts";
+import { type InstallSummary, installSummary } from "./install-summary.ts";
 
 /** What happened to one node's files. */
 export interface NodeResult {
@@ -39,6 +40,8 @@ export interface NodeResult {
   readonly checks: number;
   readonly isoSize: number;
   readonly isoDigest: string;
+  /** What its release's installer does, or null. */
+  readonly install: InstallSummary | null;
   /** The qemu command line that boots it from below the site's output folder. */
   readonly qemu: readonly string[];
   readonly changes: { readonly [change in Change]: number };
@@ -102,7 +105,10 @@ function renderNodes(
   // A few nodes are all planned before anything is emitted; of many, each is finished before the next is begun.
   const finish = (plan: NodePlan): void => {
     const made = emitNode(plan, compiled.guest, vault);
-    for (const wrong of verifyNode(made))
+    for (const wrong of [
+      ...verifyNode(made),
+      ...(plan.install === undefined ? [] : (compiled.judgeInstall?.(made, plan.install) ?? [])),
+    ])
       problems.add({
         code: "verification",
         at: null,
@@ -129,6 +135,7 @@ function renderNodes(
       isoSize: size,
       isoDigest:
         iso === undefined ? "" : (writer?.entries.get(`${plan.node}/seed.iso`)?.sha256 ?? digest(iso.bytes)),
+      install: plan.install === undefined ? null : installSummary(plan.install),
       qemu: qemuArguments(plan, `${plan.node}/seed.iso`, `${plan.target.name}.qcow2`),
       changes,
     });

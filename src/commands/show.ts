@@ -1,9 +1,11 @@
 /** `seedsmith show NODE`: what the machine will do, in order, as a person would read it. */
-import { longPosition, type Position, shortPosition } from "../core/position.ts";
+import { type Position, shortPosition } from "../core/position.ts";
 import type { Problem } from "../core/problem.ts";
-import { type Filled, redacted, Text } from "../core/text.ts";
+import { type Filled, redacted } from "../core/text.ts";
+import { readable } from "../emit/plan-json.ts";
 import type { Action, NodePlan, Probe } from "../plan/model.ts";
 import { type Choice, type Compiled, compile } from "./compile.ts";
+import { diskLines, installTitle } from "./install-summary.ts";
 
 export async function show(
   choice: Choice,
@@ -11,14 +13,7 @@ export async function show(
   const compiled = await compile(choice);
   const plans =
     compiled.plan === null ? [] : compiled.chosen.map((node) => compiled.plan?.plan(node) as NodePlan);
-  const plain = JSON.parse(
-    JSON.stringify(plans, (key, value: unknown) => {
-      if (value instanceof Text) return redacted(value as Filled);
-      if (key === "from" && value !== null && typeof value === "object")
-        return longPosition(value as Position);
-      return key === "lines" ? undefined : value;
-    }),
-  ) as unknown[];
+  const plain = JSON.parse(JSON.stringify(plans, readable)) as unknown[];
   return { compiled, problems: compiled.problems.list, text: plans.map(planText).join("\n"), plans: plain };
 }
 
@@ -50,6 +45,12 @@ export function planText(plan: NodePlan): string {
     );
   title("Hosts");
   for (const host of plan.hosts) line(`${host.address} ${host.names.join(" ")}`, host.from);
+  if (plan.install !== undefined) {
+    title("Installation");
+    line(installTitle(plan.install), plan.install.from);
+    for (const { text, from } of diskLines(plan.install)) line(text, from);
+    for (const { key, from } of plan.install.keys) line(`autoinstall key ${key}`, from);
+  }
   title("First boot, in this order");
   let count = 0;
   const numbered = (text: string, from: Position): void =>

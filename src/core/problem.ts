@@ -15,6 +15,8 @@ export interface Problem {
   readonly hint?: string;
   /** Other places that belong to the story: the second claim on a path, the links of a cycle. */
   readonly also?: readonly { readonly at: Position; readonly label: string }[];
+  /** The place holds what nobody else may read, so that no excerpt of it is shown. */
+  readonly secret?: true;
   /** A notice does not fail the run; `--strict` turns it into a problem. */
   readonly notice?: true;
 }
@@ -71,6 +73,13 @@ export const problemCodes = {
   "no-match": "Nothing of the site matches what was asked for.",
   "no-site": "There is no site file.",
   "no-login": "Nobody will be able to log in.",
+  "no-disk":
+    "No disk of the machine fits, or not exactly as many as are wanted, or one that may not be taken.",
+  "unsure-disk": "A disk that nobody means might be wiped, and nothing says that this is meant.",
+  "bad-storage": "What is asked of the disks cannot be made.",
+  "installer-lacks": "The installer of this release or medium does not know what is asked.",
+  "no-installer": "The target has no unattended installer, so that what is said of installing is left out.",
+  "bad-hardware": "What was given as a machine's hardware cannot be read, or is of no node.",
   "hosts-limited": "The site is so large that /etc/hosts names only the nodes that a node talks to.",
   "unowned-file": "Settings name a file that no component on the node owns.",
   "no-remote-ready": "Another node must wait for this, and nothing says how it could ask.",

@@ -15,7 +15,7 @@ export function formatProblems(problems: readonly Problem[], source: SourceText)
 
 function formatProblem(problem: Problem, source: SourceText): string {
   const lines = [`${problem.notice === true ? "notice" : "error"}[${problem.code}]: ${problem.message}`];
-  if (problem.at !== null) lines.push(...excerpt(problem.at, source));
+  if (problem.at !== null) lines.push(...excerpt(problem.at, problem.secret === true ? () => null : source));
   for (const other of problem.also ?? []) {
     lines.push(`  ${other.label}:`, ...excerpt(other.at, source));
   }

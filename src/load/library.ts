@@ -132,3 +132,28 @@ export function findSite(from: string): string | null {
     folder = parent;
   }
 }
+
+/**
+ * Reads what is recorded of machines: hardware/<node>.yaml beside the site.
+ * @returns the documents by the names of their files
+ */
+export function readHardware(
+  workspace: string,
+  readYaml: YamlReader,
+  problems: Problems,
+): ReadonlyMap<string, Loaded> {
+  const found = new Map<string, Loaded>();
+  const folder = join(workspace, hardwareFolder);
+  for (const file of listDirectory(folder)) {
+    if (!file.endsWith(".yaml") || file.startsWith(".")) continue;
+    const path = join(folder, file);
+    const shown = displayPath(path, workspace);
+    const text = readText(path, shown, problems);
+    const loaded = text === null ? null : readYaml(shown, text, problems);
+    if (loaded !== null) found.set(file.slice(0, -".yaml".length), loaded);
+  }
+  return found;
+}
+
+/** The folder of the workspace in which the facts of machines lie. */
+export const hardwareFolder = "hardware";

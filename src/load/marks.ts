@@ -51,3 +51,13 @@ export function firstTextLine(doc: Loaded, path: Path): number {
   }
   return marks.v[0] + (marks.v[3] === 1 ? 1 : 0);
 }
+
+/** A part of a document as a document of its own, with its places; an absent part is null. */
+export function subtree(doc: Loaded, path: Path): Loaded {
+  let { marks, value } = doc;
+  for (const step of path) {
+    marks = (marks.c as Record<string | number, Marks> | undefined)?.[step] ?? { v: marks.v };
+    value = (value as Record<string | number, Data> | null)?.[step] ?? null;
+  }
+  return { file: doc.file, value, marks };
+}

@@ -4,7 +4,7 @@
  */
 import type { Position } from "../core/position.ts";
 import type { Filled } from "../core/text.ts";
-import type { Device as ResolvedDevice } from "../resolve/model.ts";
+import type { Install, Device as ResolvedDevice } from "../resolve/model.ts";
 import type { Role } from "../validate/documents.ts";
 
 export type Probe = { readonly timeout: number } & (
@@ -203,5 +203,7 @@ export interface NodePlan {
   }[];
   readonly blocks: readonly Block[];
   readonly checks: readonly ProbeAction[];
+  /** Only where the node is installed by its release's installer. */
+  readonly install?: Install;
   readonly cloudConfig: readonly { readonly key: string; readonly value: unknown; readonly from: Position }[];
 }

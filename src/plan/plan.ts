@@ -98,6 +98,9 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
   for (const user of site.doc.access?.users ?? []) {
     if (user.password === true) needs.secrets.set(`login.${user.name}`, "password");
   }
+  for (const { install } of site.nodes)
+    if (install?.storage.kind === "layout" && install.storage.passphrase !== null)
+      needs.secrets.set(install.storage.passphrase, "password");
   for (const name of Object.keys(site.doc.secrets ?? {})) {
     if (needs.secrets.has(name)) continue;
     const hint = suggest(name, [...needs.secrets.keys()]);
@@ -258,6 +261,7 @@ class NodePlanner {
       ports: this.#ports(),
       blocks,
       checks,
+      ...(node.install === null ? {} : { install: node.install }),
       cloudConfig: this.#cloudConfig(),
     };
   }

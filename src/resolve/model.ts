@@ -1,17 +1,24 @@
+import type { Position } from "../core/position.ts";
 import type { Value } from "../core/text.ts";
-import type { Loaded, Path } from "../load/marks.ts";
+import type { Data, Loaded, Path } from "../load/marks.ts";
 import type {
   ComponentDoc,
+  DataDoc,
+  DiskDoc,
   Doc,
+  Firmware,
+  InstallDoc,
   NetworkDoc,
   NodeDoc,
   Nouns,
+  OsDoc,
   ProfileDoc,
   Role,
   SiteDoc,
   TargetDoc,
 } from "../validate/documents.ts";
 import type { Family, Range } from "./address.ts";
+import type { InstallerMatch } from "./disks.ts";
 
 /** A component of the library. */
 export interface Component {
@@ -139,6 +146,65 @@ export interface Layer {
   readonly cloudConfig: { readonly [key: string]: unknown };
 }
 
+/** A disk that an installation takes. */
+export interface InstallDisk {
+  /** What the installer is asked. */
+  readonly match: InstallerMatch;
+  /** The disk that the facts picked; null where no facts are known. */
+  readonly disk: DiskDoc | null;
+  readonly from: Position;
+}
+
+/** Disks beside the system's. */
+export interface InstallData {
+  readonly as: DataDoc["as"];
+  /** The volume group, for lvm. */
+  readonly group: string | null;
+  /** Where a file system is mounted; of several disks each has a number below it. */
+  readonly mount: string | null;
+  readonly many: boolean;
+  readonly disks: readonly InstallDisk[];
+  readonly from: Position;
+}
+
+/** What the release's installer is asked to do. Sizes are bytes. */
+export interface Install {
+  /** Version of the release, such as `22.04`. */
+  readonly release: string;
+  /** The oldest medium that this is for, such as `22.04.5`, and the installer's version on it. */
+  readonly medium: string;
+  readonly installer: string;
+  readonly firmware: Firmware;
+  readonly shutdown: NonNullable<InstallDoc["shutdown"]>;
+  /** What the installer does when it reaches no package archive. */
+  readonly withoutArchive: NonNullable<InstallDoc["without_archive"]>;
+  readonly console: readonly string[];
+  readonly storage:
+    | {
+        readonly kind: "layout";
+        readonly layout: NonNullable<OsDoc["layout"]>;
+        readonly filesystem: NonNullable<OsDoc["filesystem"]>;
+        /** Null: all there is. */
+        readonly rootSize: number | null;
+        /** False: none; null: the installer's own choice. */
+        readonly swap: number | false | null;
+        /** The secret that the disk is encrypted with, or null. */
+        readonly passphrase: string | null;
+        readonly os: readonly InstallDisk[];
+        readonly data: readonly InstallData[];
+        readonly from: Position;
+      }
+    | {
+        readonly kind: "actions";
+        readonly actions: readonly { readonly [key: string]: Data }[];
+        readonly swap: number | false | null;
+        readonly from: Position;
+      };
+  /** Keys of autoinstall that a person wrote. */
+  readonly keys: readonly { readonly key: string; readonly value: Data; readonly from: Position }[];
+  readonly from: Position;
+}
+
 export interface Node {
   readonly name: string;
   readonly fqdn: string | null;
@@ -160,6 +226,11 @@ export interface Node {
   readonly components: readonly Component[];
   readonly options: ReadonlyMap<string, { readonly [option: string]: Value }>;
   readonly layers: readonly Layer[];
+  /** Null where nobody has said it. */
+  readonly firmware: Firmware | null;
+  readonly console: readonly string[];
+  /** Null where the node is not installed by its release's installer. */
+  readonly install: Install | null;
 }
 
 /** A site in which nothing is implicit. */

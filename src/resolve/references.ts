@@ -351,7 +351,12 @@ class References {
       scope[component.name] = this.#options(component);
     scope["needs"] = this.#needs(needs);
     for (const [key, value] of Object.entries(doc)) {
-      if (["nodes", "options", "components", "cloud_config", "networks", "access", "secrets"].includes(key))
+      if (
+        [
+          ...["nodes", "options", "components", "cloud_config", "networks", "access", "secrets"],
+          ...["storage", "install", "autoinstall", "console"],
+        ].includes(key)
+      )
         continue;
       this.#walk(value, loaded, [...path, key], scope as Scope, null);
     }

@@ -5,6 +5,7 @@
 import { type Filled, Text, type Value } from "../core/text.ts";
 import type { Role, SiteDoc } from "../validate/documents.ts";
 import { formatIp, netmask } from "./address.ts";
+import type { MachineFacts } from "./install.ts";
 import type { Component, Interface, Library, Network, NetworkRange, Node, Site } from "./model.ts";
 import { type Scope, Unavailable } from "./template.ts";
 
@@ -14,7 +15,7 @@ export const scopeNames: ReadonlySet<string> = new Set([
   ...["params", "gives", "host", "address", "members", "many"],
 ]);
 
-type Draft = Omit<Node, "components" | "options" | "layers">;
+type Draft = Omit<Node, "components" | "options" | "layers" | keyof MachineFacts>;
 
 /** A lazily computed property. */
 export function lazy<T extends object>(target: T, name: string, compute: () => unknown): T {

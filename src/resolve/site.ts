@@ -7,6 +7,7 @@ import type { Value } from "../core/text.ts";
 import { type Loaded, type Path, positionOf } from "../load/marks.ts";
 import type { Doc, OptionDoc, ProfileDoc, SiteDoc } from "../validate/documents.ts";
 import { isHostIn, isHostName, parseIp } from "./address.ts";
+import { type MachineFacts, type Machines, resolveMachine } from "./install.ts";
 import { type Claims, type NodeNetworks, resolveNodeNetworks } from "./links.ts";
 import type { Component, Layer, Library, Node, Site } from "./model.ts";
 import { resolveNetworks } from "./networks.ts";
@@ -44,6 +45,7 @@ export function resolveSite(
   library: Library,
   rendering: Rendering,
   targetOverride?: string,
+  machines: Machines = { hardware: new Map(), rules: null },
 ): Site | null {
   const { problems } = rendering;
   const { doc, loaded } = site;
@@ -199,7 +201,13 @@ export function resolveSite(
     const resolved = new Map<string, { readonly [option: string]: Value }>();
     for (const component of components) resolved.set(component.name, options.resolve(component, resolved));
     options.reportUnused(components, ledger);
-    nodes.push({ ...draft, components, options: resolved, layers: layersOf(draft, chain, site) });
+    nodes.push({
+      ...draft,
+      components,
+      options: resolved,
+      layers: layersOf(draft, chain, site),
+      ...resolveMachine(draft, chain, site, machines, problems),
+    });
   }
   for (const [place, problem] of ledger.unused) if (!ledger.used.has(place)) problems.add(problem);
   if (Object.keys(doc.nodes).length === 0) {
@@ -292,7 +300,7 @@ function circle(names: readonly string[]): string {
   return names.slice(names.indexOf(names.at(-1) ?? "")).join(" -> ");
 }
 
-type Draft = Omit<Node, "components" | "options" | "layers">;
+type Draft = Omit<Node, "components" | "options" | "layers" | keyof MachineFacts>;
 
 /** Which options of profiles some node has a use for; a base profile may speak to components that only some have. */
 interface ProfileOptions {

@@ -157,7 +157,93 @@ export interface ComponentDoc extends Nouns {
 
 export type OptionValues = { readonly [component: string]: { readonly [option: string]: Data } };
 
-export interface ProfileDoc extends Nouns {
+export type Firmware = "uefi" | "bios";
+
+/** Which disks are meant; all that is said must hold. */
+export interface SomeDisks {
+  /** A shell glob, as are model and vendor. */
+  readonly serial?: string;
+  readonly wwn?: string;
+  readonly model?: string;
+  readonly vendor?: string;
+  readonly path?: string;
+  readonly ssd?: boolean;
+  readonly size?: "largest" | "smallest" | { readonly at_least?: string; readonly at_most?: string };
+}
+
+export interface DiskMatch extends SomeDisks {
+  readonly not?: SomeDisks | readonly SomeDisks[];
+}
+
+export interface DataDoc {
+  readonly as: "lvm" | "ext4" | "xfs" | "untouched";
+  readonly group?: string;
+  readonly mount?: string;
+  readonly disk?: DiskMatch;
+  readonly disks?: DiskMatch | readonly DiskMatch[];
+  readonly wipe?: boolean;
+}
+
+export interface OsDoc {
+  readonly layout?: "lvm" | "direct" | "raid1" | "zfs";
+  readonly disk?: DiskMatch;
+  readonly disks?: DiskMatch | readonly DiskMatch[];
+  readonly filesystem?: "ext4" | "xfs";
+  readonly size?: string;
+  readonly wipe?: boolean;
+}
+
+export interface StorageDoc {
+  readonly os?: OsDoc;
+  readonly swap?: string | boolean;
+  readonly encryption?: "luks" | "none";
+  readonly data?: readonly DataDoc[];
+  readonly actions?: readonly { readonly [key: string]: Data }[];
+}
+
+export interface InstallDoc {
+  readonly medium?: string;
+  readonly shutdown?: "poweroff" | "reboot";
+  readonly without_archive?: "abort" | "offline-install" | "continue-anyway";
+}
+
+/** What a machine of metal is, and what an installation makes of its disks. */
+export interface MachineDoc {
+  readonly firmware?: Firmware;
+  readonly console?: readonly string[];
+  readonly storage?: StorageDoc;
+  readonly install?: InstallDoc;
+  readonly autoinstall?: { readonly [key: string]: Data };
+}
+
+export interface DiskDoc {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly serial?: string;
+  /** udev's ID_SERIAL, which is what the installer compares: often model and serial in one. */
+  readonly id_serial?: string;
+  readonly wwn?: string;
+  readonly model?: string;
+  readonly vendor?: string;
+  readonly bus?: string;
+  /** udev's ID_PATH: the place where it is plugged in. */
+  readonly id_path?: string;
+  /** Absent where it is not known. */
+  readonly ssd?: boolean;
+  /** Whether the installer, or a seed, was on it. */
+  readonly medium?: boolean;
+  /** What was on it when this was recorded. */
+  readonly holds?: readonly string[];
+}
+
+export interface HardwareDoc {
+  readonly hardware: string;
+  readonly recorded?: "lsblk" | "lshw" | "probe";
+  readonly disks: readonly DiskDoc[];
+}
+
+export interface ProfileDoc extends Nouns, MachineDoc {
   readonly profile: string;
   readonly summary?: string;
   readonly extends?: string;
@@ -202,7 +288,7 @@ export interface InterfaceDoc {
   readonly mtu?: number;
 }
 
-export interface NodeDoc extends Nouns {
+export interface NodeDoc extends Nouns, MachineDoc {
   readonly profile: string;
   readonly target?: string;
   readonly generation?: number;
@@ -220,7 +306,7 @@ export interface UserDoc {
   readonly sudo?: boolean;
 }
 
-export interface SiteDoc extends Nouns {
+export interface SiteDoc extends Nouns, MachineDoc {
   readonly site: string;
   readonly target: string;
   readonly domain?: string;
@@ -253,6 +339,12 @@ export interface TargetDoc {
   readonly arch?: string;
   /** Its official cloud image, and the list that has its digest. */
   readonly image?: { readonly url: string; readonly digests: string };
+  readonly installer?: {
+    /** The version of the installer on each medium: a tag of subiquity. */
+    readonly media: { readonly [medium: string]: string };
+    /** The medium that is meant where the site names none. */
+    readonly medium: string;
+  };
 }
 
 /** A document with its positions. */

@@ -247,6 +247,93 @@ const optionValues: Schema = map(map({}));
 const cloudConfig: Schema = { type: "object" };
 const ownNouns: Record<string, Schema> = { ...nouns, needs, cloud_config: cloudConfig };
 
+/** Sizes as people write them here; the installer reads the same letters, in powers of 1024. */
+const size: Schema = { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 8G" };
+
+const diskProperties: Record<string, Schema> = {
+  serial: string,
+  wwn: string,
+  model: string,
+  vendor: string,
+  path: { type: "string", pattern: "^/dev/", description: "a path such as /dev/sda" },
+  ssd: boolean,
+  size: {
+    type: ["string", "object"],
+    pattern: "^(largest|smallest)$",
+    description: "largest, smallest or a map with at_least and at_most",
+    properties: { at_least: size, at_most: size },
+    additionalProperties: false,
+    minProperties: 1,
+  },
+};
+/** The largest of what is left out would be a riddle. */
+const someDisks: Schema = object(
+  {
+    ...diskProperties,
+    size: {
+      type: "object",
+      description: "a map with at_least and at_most",
+      properties: { at_least: size, at_most: size },
+      additionalProperties: false,
+      minProperties: 1,
+    },
+  },
+  [],
+  { minProperties: 1 },
+);
+const disk: Schema = object({
+  ...diskProperties,
+  not: { ...someDisks, type: ["object", "array"], items: someDisks },
+});
+const disks: Schema = { ...disk, type: ["object", "array"], items: disk, minItems: 1 };
+
+/** What a machine of metal is, and what an installation makes of its disks. Profiles, the site and nodes have these. */
+const machine: Record<string, Schema> = {
+  firmware: { enum: ["uefi", "bios"] },
+  console: list({
+    type: "string",
+    pattern: "^tty[A-Za-z0-9]{1,12}(,[0-9]{3,7}[a-z0-9]{0,3})?$",
+    description: "a console such as tty0 or ttyS0,115200n8",
+  }),
+  storage: object({
+    os: object({
+      layout: { enum: ["lvm", "direct", "raid1", "zfs"] },
+      disk,
+      disks,
+      filesystem: { enum: ["ext4", "xfs"] },
+      size,
+      wipe: boolean,
+    }),
+    swap: { ...size, type: ["string", "boolean"], description: "a size such as 8G, or false" },
+    encryption: { enum: ["luks", "none"] },
+    data: list(
+      object(
+        {
+          as: { enum: ["lvm", "ext4", "xfs", "untouched"] },
+          group: {
+            type: "string",
+            pattern: "^[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,99}$",
+            description: "the name of a volume group",
+          },
+          mount: { type: "string", pattern: "^/.", description: "an absolute path" },
+          disk,
+          disks,
+          wipe: boolean,
+        },
+        ["as"],
+      ),
+    ),
+    actions: list({ type: "object" }),
+  }),
+  install: object({
+    medium: string,
+    shutdown: { enum: ["poweroff", "reboot"] },
+    without_archive: { enum: ["abort", "offline-install", "continue-anyway"] },
+  }),
+  /** Keys of autoinstall that seedsmith does not write; validate/autoinstall.ts has their shapes. */
+  autoinstall: { type: "object" },
+};
+
 export const profile: Schema = object(
   {
     profile: word,
@@ -259,6 +346,7 @@ export const profile: Schema = object(
       additionalProperties: false,
     }),
     options: optionValues,
+    ...machine,
     ...ownNouns,
   },
   ["profile"],
@@ -371,12 +459,14 @@ export const site: Schema = object(
             ),
           ),
           options: optionValues,
+          ...machine,
           ...ownNouns,
         },
         ["profile"],
       ),
     ),
     options: optionValues,
+    ...machine,
     ...ownNouns,
   },
   ["site", "target", "networks", "nodes"],
@@ -395,11 +485,41 @@ export const target: Schema = object(
     renderer: string,
     python: string,
     image: object({ url: webAddress, digests: webAddress }, ["url", "digests"]),
+    /** The installer's version on each medium of the release, by the name of the medium; where there is an installer. */
+    installer: object({ media: map(string), medium: string }, ["media", "medium"]),
     facts: { type: "object" },
   },
   ["target", "family", "version", "codename"],
 );
 
+/** What is known of one node's disks; `seedsmith hardware import` writes it. */
+export const hardware: Schema = object(
+  {
+    hardware: string,
+    recorded: { enum: ["lsblk", "lshw", "probe"] },
+    disks: list(
+      object(
+        {
+          path: { type: "string", pattern: "^/dev/", description: "a path such as /dev/sda" },
+          size: { type: "integer", minimum: 0 },
+          serial: string,
+          id_serial: string,
+          wwn: string,
+          model: string,
+          vendor: string,
+          bus: string,
+          id_path: string,
+          ssd: boolean,
+          medium: boolean,
+          holds: list(string),
+        },
+        ["path", "size"],
+      ),
+    ),
+  },
+  ["hardware", "disks"],
+);
+
 /** Every kind of document. */
-export const kinds = { component, profile, site, target } as const;
+export const kinds = { component, profile, site, target, hardware } as const;
 export type Kind = keyof typeof kinds;

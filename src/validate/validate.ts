@@ -4,12 +4,12 @@ import { suggest } from "../core/suggest.ts";
 import { type Loaded, type Path, positionOf } from "../load/marks.ts";
 import { type Kind, kinds, type Schema } from "./schema.ts";
 
-const compiled = new Map<Kind, ValidateFunction>();
+const compiled = new Map<Schema, ValidateFunction>();
 
-function validator(kind: Kind): ValidateFunction {
-  let found = compiled.get(kind);
+function validator(schema: Schema): ValidateFunction {
+  let found = compiled.get(schema);
   if (found === undefined) {
-    found = new Ajv({
+    const ajv = new Ajv({
       allErrors: true,
       verbose: true,
       allowUnionTypes: true,
@@ -17,8 +17,11 @@ function validator(kind: Kind): ValidateFunction {
       // A schema is used a few times in a run: making its function better takes longer than it saves.
       code: { optimize: false },
       validateSchema: false,
-    }).compile(kinds[kind]);
-    compiled.set(kind, found);
+    });
+    // What the describing of a mistake reads.
+    ajv.addVocabulary(["since", "secret"]);
+    found = ajv.compile(schema);
+    compiled.set(schema, found);
   }
   return found;
 }
@@ -29,12 +32,22 @@ function validator(kind: Kind): ValidateFunction {
  * wrong can be found in the same run; every mistake is added to `problems` with its place.
  */
 export function validate(kind: Kind, doc: Loaded, problems: Problems): boolean {
-  const check = validator(kind);
+  return validateBy(kinds[kind], doc, problems);
+}
+
+/**
+ * Checks the shape of a document, or of a part of one, against a schema.
+ * @param schema one object a schema: it is compiled once
+ * @param installer who reads it, for what it is said to lack
+ * @returns as `validate` does
+ */
+export function validateBy(schema: Schema, doc: Loaded, problems: Problems, installer?: string): boolean {
+  const check = validator(schema);
   if (check(doc.value)) return true;
   const seen = new Set<string>();
   let usable = true;
   for (const error of check.errors ?? []) {
-    const problem = describe(error, doc);
+    const problem = describe(error, doc, installer);
     if (problem === null) continue;
     const key = `${problem.at?.line}:${problem.at?.column}:${problem.message}`;
     if (!seen.has(key)) problems.add(problem);
@@ -44,14 +57,24 @@ export function validate(kind: Kind, doc: Loaded, problems: Problems): boolean {
   return usable;
 }
 
-function describe(error: ErrorObject, doc: Loaded): Problem | null {
+function describe(error: ErrorObject, doc: Loaded, installer: string | undefined): Problem | null {
   const path = pointer(error.instancePath, doc);
   const where = path.length === 0 ? "the file" : `"${path.at(-1)}"`;
   const parent = error.parentSchema as Schema & {
     properties?: Record<string, unknown>;
     description?: string;
+    since?: string;
+    secret?: string;
   };
   switch (error.keyword) {
+    case "not":
+      if (parent.since === undefined) break;
+      return {
+        code: "installer-lacks",
+        at: positionOf(doc, path, "key"),
+        message: `the installer of this medium (${installer ?? "an older one"}) does not know ${where}`,
+        hint: `it came with ${parent.since}: name a newer medium in install: { medium: ... }, or leave it out`,
+      };
     case "additionalProperties": {
       const key = (error.params as { additionalProperty: string }).additionalProperty;
       return {
@@ -115,6 +138,14 @@ function describe(error: ErrorObject, doc: Loaded): Problem | null {
     }
     case "pattern":
       if (error.propertyName !== undefined) return null;
+      if (parent.secret !== undefined)
+        return {
+          code: "wrong-value",
+          at: positionOf(doc, path),
+          message: `${where} must be ${parent.description}`,
+          hint: parent.secret,
+          secret: true,
+        };
       return {
         code: parent.description?.startsWith("a duration ")
           ? "bad-duration"
@@ -134,13 +165,12 @@ function describe(error: ErrorObject, doc: Loaded): Problem | null {
         message: `${where} is empty`,
         hint: "fill it in or delete it",
       };
-    default:
-      return {
-        code: "wrong-value",
-        at: positionOf(doc, path),
-        message: `${where} ${error.message ?? "is not valid"}`,
-      };
   }
+  return {
+    code: "wrong-value",
+    at: positionOf(doc, path),
+    message: `${where} ${error.message ?? "is not valid"}`,
+  };
 }
 
 function hint(text: string | undefined): { hint?: string } {

@@ -1,0 +1,188 @@
+/**
+ * Files for Ubuntu's installer: a seed medium of its own, and the bare form for a remastered image. What the installed
+ * system reads at its first boot is the node's user-data, word for word.
+ */
+import type { Position } from "../core/position.ts";
+import type { NodePlan } from "../plan/model.ts";
+import type { Install } from "../resolve/model.ts";
+import type { Vault } from "./cloud-config.ts";
+import { writeIso } from "./iso.ts";
+import { type Artifact, artifact, Lines } from "./lines.ts";
+import { seedLabel } from "./seed-label.ts";
+import { storageActions } from "./storage-actions.ts";
+import { toYaml } from "./yaml.ts";
+
+/** Where the files lie in the node's folder. */
+export const autoinstallFolder = "autoinstall";
+
+/** A stick with this label takes the logs of an installation that failed. */
+export const logLabel = "SEEDLOGS";
+
+/** The files of an installation. */
+export function autoinstallFiles(
+  plan: NodePlan,
+  install: Install,
+  userData: Lines,
+  network: Lines,
+  vault: Vault,
+): readonly Artifact[] {
+  const bare = autoinstall(plan, install, userData, network, vault);
+  const whole = new Lines()
+    .add("#cloud-config\nautoinstall:\n", install.from)
+    .add(indented(bare.text, "  "), bare.origins);
+  const meta = new Lines().add(
+    toYaml({ "instance-id": `${plan.site}-${plan.node}-${plan.generation}-install` }),
+    plan.from,
+  );
+  const seed = [artifact("user-data", whole), artifact("meta-data", meta)];
+  const inFolder = (one: Artifact): Artifact => ({ ...one, name: `${autoinstallFolder}/${one.name}` });
+  return [
+    ...seed.map(inFolder),
+    { name: `${autoinstallFolder}/seed.iso`, bytes: writeIso(seedLabel, seed), origins: [] },
+    inFolder(artifact("autoinstall.yaml", bare)),
+  ];
+}
+
+function indented(text: string, by: string): string {
+  return text.replace(/^(?=.)/gm, by);
+}
+
+/** The keys of autoinstall. */
+function autoinstall(plan: NodePlan, install: Install, userData: Lines, network: Lines, vault: Vault): Lines {
+  const lines = new Lines();
+  const { from } = install;
+  const own = new Map(install.keys.map((one) => [one.key, one]));
+  const put = (key: string, value: unknown, at: Position): void =>
+    void lines.add(toYaml({ [key]: value }), own.get(key)?.from ?? at);
+  const commands = (key: string, ours: readonly unknown[]): void => {
+    const theirs = (own.get(key)?.value ?? []) as readonly unknown[];
+    put(key, [...ours, ...theirs], from);
+  };
+  put("version", 1, from);
+  commands("early-commands", [rightMedium(install)]);
+  // Written always: the installer's own default would be applied to the first boot too.
+  put("locale", own.get("locale")?.value ?? "C.UTF-8", from);
+  // A newer installer may read the rest of this file differently.
+  put("refresh-installer", own.get("refresh-installer")?.value ?? { update: false }, from);
+  lines.add("network:\n", network.origins[0] ?? from).add(indented(network.text, "  "), network.origins);
+  const { proxy, mirrors, from: aptFrom } = plan.apt;
+  if (proxy !== null) put("proxy", proxy, aptFrom);
+  put(
+    "apt",
+    {
+      // The form that every installer reads; it also skips the test that would fall back to another mirror.
+      ...(mirrors.primary === null ? {} : { primary: [{ arches: ["default"], uri: mirrors.primary }] }),
+      ...(mirrors.security === null ? {} : { security: [{ arches: ["default"], uri: mirrors.security }] }),
+      ...(knowsFallback(install) ? { fallback: install.withoutArchive } : {}),
+      ...(own.get("apt")?.value as object | undefined),
+    },
+    aptFrom,
+  );
+  const { storage } = install;
+  const swap = swapOf(install);
+  put(
+    "storage",
+    {
+      ...(swap === null ? {} : { swap }),
+      config:
+        storage.kind === "actions"
+          ? storage.actions
+          : storageActions(
+              storage,
+              install.firmware,
+              storage.passphrase === null ? null : vault.reveal(storage.passphrase),
+            ),
+    },
+    storage.from,
+  );
+  put(
+    "ssh",
+    { "install-server": true, "allow-pw": false, ...(own.get("ssh")?.value as object | undefined) },
+    from,
+  );
+  put("updates", own.get("updates")?.value ?? "security", from);
+  put("shutdown", install.shutdown, from);
+  for (const { key, value, from: at } of install.keys) if (!written.has(key)) put(key, value, at);
+  commands("late-commands", lateCommands(install));
+  commands("error-commands", errorCommands());
+  // Without its header, which is no part of the value.
+  const header = userData.text.indexOf("\n") + 1;
+  lines
+    .add("user-data:\n", userData.origins[0] ?? from)
+    .add(indented(userData.text.slice(header), "  "), userData.origins.slice(1));
+  return lines;
+}
+
+/** Keys that stand at a place of their own above. */
+const written: ReadonlySet<string> = new Set([
+  ...[
+    "apt",
+    "early-commands",
+    "error-commands",
+    "late-commands",
+    "locale",
+    "refresh-installer",
+    "ssh",
+    "updates",
+  ],
+]);
+
+/** `fallback` came with 23.04: before, an archive that is away ends the installation. */
+function knowsFallback({ installer }: Install): boolean {
+  return Number.parseFloat(installer) >= 23.04;
+}
+
+/** @returns what `swap` says, or null where the installer's own choice stands */
+function swapOf({ storage }: Install): { readonly size: number } | null {
+  if (storage.kind === "layout" && storage.layout === "zfs") return { size: 0 };
+  if (storage.swap === null) return null;
+  return { size: storage.swap === false ? 0 : storage.swap };
+}
+
+/**
+ * Ends the installation before anything is written when the medium is another release's, or older than what this was
+ * made for: an installer takes any disk for a match that it does not know.
+ */
+function rightMedium({ release, medium }: Install): string {
+  return [
+    ". /etc/os-release",
+    `[ "$VERSION_ID" = ${release} ] && dpkg --compare-versions "\${VERSION%% *}" ge ${medium} || {`,
+    `  echo "seedsmith: this medium is Ubuntu $VERSION, and this seed is for ${medium} or a later medium of ${release}"`,
+    "  exit 1",
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** What later installation steps leave for us to do, each followed by a look at whether it is done. */
+function lateCommands(install: Install): unknown[] {
+  const commands: unknown[] = [
+    // The network's place differs by the installer's version and that of its cloud-init.
+    "test -s /target/etc/netplan/00-installer-config.yaml || test -s /target/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+    ["grep", "-q", "seedsmith-node", "/target/etc/cloud/cloud.cfg.d/99-installer.cfg"],
+  ];
+  if (install.console.length > 0) {
+    const words = install.console.map((one) => `console=${one}`).join(" ");
+    commands.push(
+      `mkdir -p /target/etc/default/grub.d && echo 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX ${words}"' > /target/etc/default/grub.d/90-seedsmith.cfg`,
+      ["curtin", "in-target", "--target=/target", "--", "update-grub"],
+      ["grep", "-q", words, "/target/boot/grub/grub.cfg"],
+    );
+  }
+  return commands;
+}
+
+/**
+ * Where nobody stands at the machine, what went wrong must be found afterwards: on the disk if it got that far, on a
+ * stick with the label SEEDLOGS, and the last lines on every console. The copy of this very file, which has secrets,
+ * is left out.
+ */
+function errorCommands(): unknown[] {
+  return [
+    "journalctl -b --no-pager > /var/log/installer/installer-journal.txt",
+    "tar -C /var/log -czf /run/installer-logs.tar.gz --exclude=autoinstall-user-data --exclude='*.autoinstall.yaml' installer",
+    "if mountpoint -q /target; then install -m 0600 -D /run/installer-logs.tar.gz /target/var/log/installer-failed.tar.gz; sync; fi",
+    `stick=$(blkid -L ${logLabel}) && mkdir -p /run/seedlogs && mount "$stick" /run/seedlogs && cp /run/installer-logs.tar.gz "/run/seedlogs/$(cat /sys/class/dmi/id/product_serial 2>/dev/null | tr -cd A-Za-z0-9)-logs.tgz" && umount /run/seedlogs`,
+    'for tty in $(cat /sys/class/tty/console/active); do tail -n 30 /var/log/installer/curtin-install.log /var/log/installer/subiquity-server-debug.log > "/dev/$tty"; done',
+  ];
+}

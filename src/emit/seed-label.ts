@@ -1,0 +1,2 @@
+/** The label by which cloud-init's NoCloud finds a seed. */
+export const seedLabel = "cidata";
