@@ -1,6 +1,6 @@
 /** `seedsmith hardware import NODE FILE`: records what disks a machine has, and shows which of them are chosen. */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { suggest } from "../core/suggest.ts";
 import { toYaml } from "../emit/yaml.ts";
 import { readInventory } from "../load/inventory.ts";
@@ -51,7 +51,7 @@ export async function importHardware(choice: Choice, node: string, input: string
   if (!nodes.includes(node)) return wrong(`the site has no node "${node}"`, suggest(node, nodes));
   let text: string;
   try {
-    text = readFileSync(input === "-" ? 0 : join(choice.cwd, relative(choice.cwd, input)), "utf8");
+    text = readFileSync(input === "-" ? 0 : resolve(choice.cwd, input), "utf8");
   } catch (error) {
     return wrong(
       `${input} cannot be read (${(error as NodeJS.ErrnoException).code ?? "error"})`,

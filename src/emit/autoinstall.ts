@@ -3,6 +3,7 @@
  * system reads at its first boot is the node's user-data, word for word.
  */
 import type { Position } from "../core/position.ts";
+import { encode } from "../core/text.ts";
 import type { NodePlan } from "../plan/model.ts";
 import type { Install } from "../resolve/model.ts";
 import type { Vault } from "./cloud-config.ts";
@@ -59,7 +60,8 @@ function autoinstall(plan: NodePlan, install: Install, userData: Lines, network:
     put(key, [...ours, ...theirs], from);
   };
   put("version", 1, from);
-  commands("early-commands", [rightMedium(install)]);
+  const serials = serialsOf(install);
+  commands("early-commands", [rightMedium(install), ...(serials.length === 0 ? [] : [onceEach(serials)])]);
   // Written always: the installer's own default would be applied to the first boot too.
   put("locale", own.get("locale")?.value ?? "C.UTF-8", from);
   // A newer installer may read the rest of this file differently.
@@ -150,6 +152,40 @@ function rightMedium({ release, medium }: Install): string {
     `  echo "seedsmith: this medium is Ubuntu $VERSION, and this seed is for ${medium} or a later medium of ${release}"`,
     "  exit 1",
     "}",
+    "",
+  ].join("\n");
+}
+
+/** The serials that disks are chosen by, as they stand in ID_SERIAL. */
+function serialsOf({ storage }: Install): readonly string[] {
+  if (storage.kind === "actions") return [];
+  const disks = [
+    ...storage.os,
+    ...storage.data.filter(({ as }) => as !== "untouched").flatMap((one) => one.disks),
+  ];
+  return disks.flatMap(({ match }) => {
+    const text = match.serial?.replace(/^\*|\*$/g, "").replace(/\[([*?[])\]/g, "$1");
+    return text === undefined ||
+      (match.serial as string).replace(/^\*|\*$|\[[*?[]\]/g, "").match(/[*?[]/) !== null
+      ? []
+      : [text];
+  });
+}
+
+/**
+ * Ends the installation before anything is written when not exactly one disk has a serial: the installer would take
+ * the first of several, such as where a serial is only the beginning of two.
+ */
+function onceEach(serials: readonly string[]): string {
+  return [
+    `for serial in ${serials.map((serial) => encode("sh", serial)).join(" ")}; do`,
+    '  found=$(for disk in /sys/block/*; do udevadm info --query=property --path="$disk"; done |',
+    "    sed -n 's/^ID_SERIAL=//p' | sort -u | grep -cF -- \"$serial\")",
+    '  [ "$found" = 1 ] || {',
+    '    echo "seedsmith: $found disks here have the serial $serial, and one was to be wiped; nothing was changed"',
+    "    exit 1",
+    "  }",
+    "done",
     "",
   ].join("\n");
 }

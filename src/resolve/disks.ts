@@ -29,7 +29,7 @@ export function globs(pattern: string, text: string): boolean {
       const end = pattern.indexOf("]", at + 2);
       if (end < 0) expression += "\\[";
       else {
-        const set = pattern.slice(at + 1, end).replaceAll("\\", "\\\\");
+        const set = pattern.slice(at + 1, end).replace(/[\\\]]/g, "\\$&");
         expression += `[${set.startsWith("!") ? `^${set.slice(1)}` : set.replace(/^\^/, "\\^")}]`;
         at = end;
       }
@@ -154,18 +154,17 @@ function serialGlob(serial: string): Asked {
  */
 export function askFor(disk: DiskDoc, others: readonly DiskDoc[], knowsPath: boolean): Asked {
   const asked: Asked[] = [];
-  if (disk.id_serial !== undefined)
-    asked.push({
-      match: { serial: literally(disk.id_serial) },
-      sure: disk.id_serial.length >= shortestSerial,
-    });
-  else {
-    // SCSI disks have their world wide name as ID_SERIAL and the serial elsewhere.
-    const name = /^(?:0x|naa\.)?([0-9a-f]{16,32})$/i.exec(disk.wwn ?? "")?.[1]?.toLowerCase();
-    if (name !== undefined && ["sas", "fc", "scsi", "iscsi"].includes(disk.bus ?? ""))
-      asked.push({ match: { serial: `*${name}*` }, sure: true });
-    else if (disk.serial !== undefined) asked.push(serialGlob(disk.serial));
-  }
+  const { serial, id_serial: idSerial } = disk;
+  // SCSI disks have their world wide name as ID_SERIAL and the serial elsewhere.
+  const name = /^(?:0x|naa\.)?([0-9a-f]{16,32})$/i.exec(disk.wwn ?? "")?.[1]?.toLowerCase();
+  if (idSerial !== undefined) {
+    // What stands around the serial (the model, with or without blanks, a number) differs by udev's version.
+    if (serial !== undefined && serial.length >= shortestSerial && idSerial.includes(serial))
+      asked.push(serialGlob(serial));
+    asked.push({ match: { serial: literally(idSerial) }, sure: idSerial.length >= shortestSerial });
+  } else if (name !== undefined && ["sas", "fc", "scsi", "iscsi"].includes(disk.bus ?? ""))
+    asked.push({ match: { serial: `*${name}*` }, sure: true });
+  else if (serial !== undefined) asked.push(serialGlob(serial));
   if (disk.id_path !== undefined && knowsPath)
     asked.push({ match: { id_path: literally(disk.id_path) }, sure: false });
   const alone = ({ match }: Asked): boolean =>

@@ -156,6 +156,13 @@ function describe(error: ErrorObject, doc: Loaded, installer: string | undefined
         message: `${where} must be ${parent.description ?? `of the form ${(error.params as { pattern: string }).pattern}`}`,
         hint: `it is ${JSON.stringify(error.data)}`,
       };
+    case "maxProperties":
+      return {
+        code: "wrong-value",
+        at: positionOf(doc, path),
+        message: `${where} may have only ${(error.params as { limit: number }).limit} of its keys`,
+        hint: `choose of: ${Object.keys(parent.properties ?? {}).join(", ")}`,
+      };
     case "minLength":
     case "minItems":
     case "minProperties":

@@ -186,7 +186,27 @@ export async function goldens(): Promise<ReadonlyMap<string, string>> {
       );
     }
   }
+  const { nodes } = await racked();
+  for (const [node, artifacts] of nodes) found.set(`install/${node}.yaml`, installText(artifacts));
   return found;
+}
+
+/** The fixture site of installations, with the package's own library. */
+export async function racked(): Promise<{
+  compiled: Compiled;
+  nodes: ReadonlyMap<string, readonly Artifact[]>;
+}> {
+  const compiled = await compileSite(join(root, "tests", "fixtures", "rack", "site.yaml"), root);
+  const { nodes } = renderInMemory(compiled, fakeVault);
+  refuse(compiled);
+  return { compiled, nodes };
+}
+
+/** What a node's installer reads; the first boot that it hands over is the seed, which has goldens of its own. */
+export function installText(artifacts: readonly Artifact[]): string {
+  const bytes = artifacts.find(({ name }) => name === "autoinstall/autoinstall.yaml")?.bytes;
+  const text = new TextDecoder().decode(bytes);
+  return `${text.slice(0, text.indexOf("\nuser-data:\n"))}\nuser-data: <the seed's>\n`;
 }
 
 /** The targets that the package has. */
