@@ -194,7 +194,7 @@ suite("emit/autoinstall: commands", (test) => {
     const [, guard = ""] = autoinstallOf(await node("jammy-uefi-raid1"))["early-commands"];
     await inTemporaryFolder((folder) => {
       const udevadm =
-        'case "$3" in *loop0) ;; *) echo "ID_MODEL=M"; echo "ID_SERIAL=M_$(cat "${3#--path=}")_1";; esac';
+        'case "$3" in *loop0) ;; *) echo "ID_MODEL=M"; echo "ID_SERIAL=M_$(cat "$(echo "$3" | cut -d = -f 2)")_1";; esac';
       const on = (serials: readonly string[]) => {
         spawnSync("rm", ["-rf", join(folder, "block")]);
         mkdirSync(join(folder, "block"));
