@@ -30,6 +30,7 @@ const free: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/^\/(cloud_init|facts)\//, "facts about a target, for readers that come and go"],
   [/^\/resources\/[^/]+\/gives\/[^/]+\/[^/]+$/, "keys of a map that is spread over a section of a file"],
   [/^\/nodes\/[^/]+$/, "the name of a node"],
+  [/^\/installer\/media\/[^/]+$/, "the names of media are the release's own"],
   [/\/default\/[^/]+$/, "a map's own keys"],
   [/\/options\/[^/]+\/[^/]+\/[^/]+$/, "keys within a map that is an option's value"],
 ];

@@ -8,7 +8,7 @@ import type { NodePlan } from "../plan/model.ts";
 import type { Install } from "../resolve/model.ts";
 import type { Vault } from "./cloud-config.ts";
 import { writeIso } from "./iso.ts";
-import { type Artifact, artifact, Lines } from "./lines.ts";
+import { type Artifact, artifact, Lines, type Run, YamlFile, yamlArtifact } from "./lines.ts";
 import { seedLabel } from "./seed-label.ts";
 import { storageActions } from "./storage-actions.ts";
 import { toYaml } from "./yaml.ts";
@@ -23,25 +23,34 @@ export const logLabel = "SEEDLOGS";
 export function autoinstallFiles(
   plan: NodePlan,
   install: Install,
-  userData: Lines,
-  network: Lines,
+  userData: YamlFile,
+  network: YamlFile,
   vault: Vault,
 ): readonly Artifact[] {
   const bare = autoinstall(plan, install, userData, network, vault);
   const whole = new Lines()
     .add("#cloud-config\nautoinstall:\n", install.from)
-    .add(indented(bare.text, "  "), bare.origins);
-  const meta = new Lines().add(
-    toYaml({ "instance-id": `${plan.site}-${plan.node}-${plan.generation}-install` }),
+    .addAll(indented(bare.lines.text, "  "), bare.lines.origins);
+  const meta = new YamlFile().put(
+    { "instance-id": `${plan.site}-${plan.node}-${plan.generation}-install` },
     plan.from,
   );
-  const seed = [artifact("user-data", whole), artifact("meta-data", meta)];
+  const seed: readonly Artifact[] = [
+    { ...artifact("user-data", whole), meant: { autoinstall: bare.meant } },
+    yamlArtifact("meta-data", meta),
+  ];
   const inFolder = (one: Artifact): Artifact => ({ ...one, name: `${autoinstallFolder}/${one.name}` });
   return [
     ...seed.map(inFolder),
     { name: `${autoinstallFolder}/seed.iso`, bytes: writeIso(seedLabel, seed), origins: [] },
-    inFolder(artifact("autoinstall.yaml", bare)),
+    inFolder({ ...artifact("autoinstall.yaml", bare.lines), meant: bare.meant }),
   ];
+}
+
+/** Runs of lines without the first line. */
+function afterFirst([first, ...rest]: readonly Run[]): readonly Run[] {
+  if (first === undefined || first.count === 1) return rest;
+  return [{ ...first, count: first.count - 1, line: first.line + first.step }, ...rest];
 }
 
 function indented(text: string, by: string): string {
@@ -49,12 +58,26 @@ function indented(text: string, by: string): string {
 }
 
 /** The keys of autoinstall. */
-function autoinstall(plan: NodePlan, install: Install, userData: Lines, network: Lines, vault: Vault): Lines {
+function autoinstall(
+  plan: NodePlan,
+  install: Install,
+  userData: YamlFile,
+  network: YamlFile,
+  vault: Vault,
+): { readonly lines: Lines; readonly meant: object } {
+  const meant: Record<string, unknown> = {};
   const lines = new Lines();
   const { from } = install;
   const own = new Map(install.keys.map((one) => [one.key, one]));
-  const put = (key: string, value: unknown, at: Position): void =>
-    void lines.add(toYaml({ [key]: value }), own.get(key)?.from ?? at);
+  const put = (key: string, value: unknown, at: Position): void => {
+    lines.add(toYaml({ [key]: value }), own.get(key)?.from ?? at);
+    meant[key] = value;
+  };
+  /** A key whose value is another file, word for word. */
+  const embed = (key: string, text: string, origins: readonly Run[], value: unknown): void => {
+    lines.add(`${key}:\n`, plan.from).addAll(indented(text, "  "), origins);
+    meant[key] = value;
+  };
   const commands = (key: string, ours: readonly unknown[]): void => {
     const theirs = (own.get(key)?.value ?? []) as readonly unknown[];
     put(key, [...ours, ...theirs], from);
@@ -66,7 +89,7 @@ function autoinstall(plan: NodePlan, install: Install, userData: Lines, network:
   put("locale", own.get("locale")?.value ?? "C.UTF-8", from);
   // A newer installer may read the rest of this file differently.
   put("refresh-installer", own.get("refresh-installer")?.value ?? { update: false }, from);
-  lines.add("network:\n", network.origins[0] ?? from).add(indented(network.text, "  "), network.origins);
+  embed("network", network.lines.text, network.lines.origins, network.meant);
   const { proxy, mirrors, from: aptFrom } = plan.apt;
   if (proxy !== null) put("proxy", proxy, aptFrom);
   put(
@@ -108,11 +131,9 @@ function autoinstall(plan: NodePlan, install: Install, userData: Lines, network:
   commands("late-commands", lateCommands(install));
   commands("error-commands", errorCommands());
   // Without its header, which is no part of the value.
-  const header = userData.text.indexOf("\n") + 1;
-  lines
-    .add("user-data:\n", userData.origins[0] ?? from)
-    .add(indented(userData.text.slice(header), "  "), userData.origins.slice(1));
-  return lines;
+  const { text, origins } = userData.lines;
+  embed("user-data", text.slice(text.indexOf("\n") + 1), afterFirst(origins), userData.meant);
+  return { lines, meant };
 }
 
 /** Keys that stand at a place of their own above. */

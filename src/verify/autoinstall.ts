@@ -1,5 +1,4 @@
 /** Reads an installation's files back: by the installer's own language, and against the seed that they hand over. */
-import { load, YAML11_SCHEMA } from "js-yaml";
 import { Problems } from "../core/problem.ts";
 import { autoinstallFolder } from "../emit/autoinstall.ts";
 import type { Artifact } from "../emit/lines.ts";
@@ -8,7 +7,7 @@ import type { Data } from "../load/marks.ts";
 import type { Install } from "../resolve/model.ts";
 import { checkAutoinstall } from "../validate/autoinstall.ts";
 import { isoDifferences } from "./iso-reader.ts";
-import { readsTheSame } from "./reparse.ts";
+import { difference, readBack, VersionsDiffer } from "./reparse.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 const first = "#cloud-config\n";
@@ -34,22 +33,28 @@ export function verifyInstall(artifacts: readonly Artifact[], install: Install):
   if (cut === 0 || !seed.startsWith(first) || handed !== indent(seed.slice(first.length)))
     wrong.push("the installer hands over another first boot than the seed's");
 
-  const rest = bare.slice(0, cut);
   try {
-    if (!readsTheSame(rest)) wrong.push("autoinstall reads differently as YAML 1.1 and as YAML 1.2");
+    const value = readBack(bare.slice(0, cut)) as { readonly [key: string]: unknown };
+    const meant = artifacts.find(({ name }) => name === `${autoinstallFolder}/autoinstall.yaml`)?.meant;
+    const { "user-data": _handed, ...keys } = meant as { readonly [key: string]: unknown };
+    const place = difference(value, keys);
+    if (place !== null)
+      wrong.push(`autoinstall does not read as what was written${place === "" ? "" : `: ${place} differs`}`);
     const problems = new Problems();
-    const value = load(rest, { schema: YAML11_SCHEMA }) as Data;
     checkAutoinstall(
-      { file: "autoinstall", value, marks: { v: [1, 1, 1] } },
+      { file: "autoinstall", value: value as Data, marks: { v: [1, 1, 1] } },
       install.firmware,
       install.installer,
       problems,
     );
     for (const { message } of problems.list) wrong.push(`autoinstall: ${message}`);
-    if (!readsTheSame(textOf(`${autoinstallFolder}/meta-data`)))
-      wrong.push("the installer's meta-data reads differently as YAML 1.1 and as YAML 1.2");
+    const meta = `${autoinstallFolder}/meta-data`;
+    if (difference(readBack(textOf(meta)), artifacts.find(({ name }) => name === meta)?.meant) !== null)
+      wrong.push("the installer's meta-data does not read as what was written");
   } catch (error) {
-    wrong.push(`autoinstall cannot be read back: ${(error as Error).message.split("\n")[0]}`);
+    if (error instanceof VersionsDiffer)
+      wrong.push("autoinstall reads differently as YAML 1.1 and as YAML 1.2");
+    else wrong.push(`autoinstall cannot be read back: ${(error as Error).message.split("\n")[0]}`);
   }
 
   const files = ["user-data", "meta-data"].map((name) => ({

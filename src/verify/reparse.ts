@@ -170,7 +170,7 @@ function meet(piece: string, place: string): void {
 }
 
 /** The place of the first difference of two values of plain data, such as `users[0].name`; null when they are equal. */
-function difference(a: unknown, b: unknown): string | null {
+export function difference(a: unknown, b: unknown): string | null {
   if (a === b) return null;
   if (a === null || b === null || typeof a !== "object" || typeof b !== "object") return "";
   if (Array.isArray(a) || Array.isArray(b)) {
