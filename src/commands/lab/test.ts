@@ -5,6 +5,7 @@ import { exit } from "../../core/exit.ts";
 import { checkNode, type NodeChecks } from "../../lab/check.ts";
 import { destroyFolder, keptFiles } from "../../lab/ledger.ts";
 import { junitXml } from "../../lab/report/junit.ts";
+import { summaryText } from "../../lab/report/summary.ts";
 import { bringUp, exitOf } from "./bring-up.ts";
 import { checksText } from "./check.ts";
 import { gather } from "./record.ts";
@@ -65,6 +66,7 @@ export async function test(request: LabRequest): Promise<number> {
     bundles,
     seconds: (Date.now() - state.began) / 1000,
   });
+  say(summaryText(records));
   for (const notice of notices) say(`notice: ${notice}\n`);
   say(
     ok

@@ -46,7 +46,8 @@ export function tickEvery(length: number, most: number): number {
 
 const percent = (share: number): string => `${Math.round(share * 100)}%`;
 
-const verdicts = { ready: "READY", failed: "FAILED", unfinished: "not READY yet" } as const;
+/** Verdicts as they are shown. */
+export const verdictWords = { ready: "READY", failed: "FAILED", unfinished: "not READY yet" } as const;
 
 /** All nodes as one row of letters each, on one axis. */
 function axis(found: Timeline, width: number): string[] {
@@ -112,7 +113,7 @@ function wrap(words: readonly string[], width: number): string[] {
 }
 
 /** A table whose columns are as wide as they need; those of numbers are aligned to the right. */
-function table(
+export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],
   right: readonly number[],
@@ -149,7 +150,7 @@ function shares(nodes: readonly NodeTimeline[]): string[] {
     ["node", "verdict", "after", ...kinds.map((kind) => short[kind]), "idle", "not download or unpack"],
     nodes.map(({ node, verdict, start, end, spent, besidesPackages }) => [
       node,
-      verdicts[verdict],
+      verdictWords[verdict],
       took(end - start),
       ...kinds.map((kind) => took(spent[kind])),
       took(spent.unaccounted),
@@ -176,7 +177,7 @@ function nodeTable({ node, verdict, start, end, spans }: NodeTimeline): string[]
   ]);
   const more = rest.length === 0 ? [] : [`and ${rest.length} shorter ones, ${took(seconds)} together`];
   return [
-    `${node}: ${verdicts[verdict]} after ${took(total)}`,
+    `${node}: ${verdictWords[verdict]} after ${took(total)}`,
     ...table(["at", "took", "share", "on", "what"], rows, [0, 1, 2]).map((line) => `  ${line}`),
     ...more.map((line) => `  ${line}`),
   ];
