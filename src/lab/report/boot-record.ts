@@ -25,6 +25,8 @@ export interface BootRecord {
   /** Absolute path of the site file; null for the built-in example. */
   readonly siteFile: string | null;
   readonly node: string;
+  /** Its place among the site's nodes. */
+  readonly place: number;
   readonly target: string;
   readonly driver: string;
   /** When it was switched on, in ms since 1970; null when nobody noted it. */
@@ -123,6 +125,7 @@ export async function gatherRecord(
     site: lab.site,
     siteFile,
     node: name,
+    place: lab.machines.indexOf(machine),
     target: machine.target,
     driver: lab.driver,
     poweredOn,
@@ -162,7 +165,7 @@ export function forgetRecords(lab: string): void {
 }
 
 /**
- * The records that a lab's folder has, by node.
+ * The records that a lab's folder has, by node, in the order of the site.
  * @throws LabError on one that cannot be read
  */
 export function readRecords(lab: string): Map<string, BootRecord> {
@@ -183,5 +186,5 @@ export function readRecords(lab: string): Map<string, BootRecord> {
     }
     records.set(record.node, record);
   }
-  return records;
+  return new Map([...records].sort(([, a], [, b]) => a.place - b.place));
 }

@@ -120,7 +120,8 @@ function drawNode(
       ]),
     );
     const words = cut(`${label(span)} ${took(span.end - span.start)}`, wide - 8, smallCharWidth);
-    if (words.length >= 5)
+    // A stump of a word says nothing.
+    if (words.length >= 10 || (words.length > 0 && !words.endsWith("…")))
       parts.push(element("text", { class: "inside", x: round(from + 4), y: y + 14 }, [text(words)]));
   }
   const at = round(left + node.end * scale + 6);
@@ -182,8 +183,7 @@ export function timelineSvg(found: Timeline, title: string): string {
   top += 14;
   for (const kind of spanKinds.toReversed()) {
     const seconds = found.nodes.reduce((sum, { spent }) => sum + spent[kind], 0);
-    if (seconds < 0.05 && !found.nodes.some(({ spans }) => spans.some((span) => span.kind === kind)))
-      continue;
+    if (seconds < 0.05) continue;
     const words = `${kindTitles[kind]} ${took(seconds)}`;
     const wide = 20 + words.length * charWidth + 14;
     if (x + wide > width - 10 && x > left) {

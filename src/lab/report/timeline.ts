@@ -286,7 +286,10 @@ function nodeTimeline(record: BootRecord, zero: number): NodeTimeline {
     ...stepSpans(record).flatMap((span) =>
       span.step === "apt-install" || span.step === "apt-repair" ? splitTransaction(span, record) : [span],
     ),
-  ].sort((a, b) => a.start - b.start);
+  ]
+    // Checks that were run again later are no part of the first boot.
+    .filter((span) => span.start <= verdict)
+    .sort((a, b) => a.start - b.start);
   const relative = (time: number): number => Math.max(0, Math.round(time - zero) / 1000);
   const spans: Span[] = raw.map((span) => ({
     ...span,

@@ -6,6 +6,7 @@
 /** An element or a text, ready to be written. */
 export interface Xml {
   readonly xml: string;
+  readonly isText?: true;
 }
 
 const escapes: Readonly<Record<string, string>> = {
@@ -34,7 +35,7 @@ function legal(value: string): string {
 
 /** A text. */
 export function text(value: string): Xml {
-  return { xml: legal(value).replace(/[&<>\r]/g, (char) => escapes[char]!) };
+  return { xml: legal(value).replace(/[&<>\r]/g, (char) => escapes[char]!), isText: true };
 }
 
 /** An element; attributes that are null are left out. */
@@ -49,9 +50,10 @@ export function element(
       : [` ${key}="${legal(String(value)).replace(/[&<>"\t\n\r]/g, (char) => escapes[char]!)}"`],
   );
   const open = `<${name}${written.join("")}`;
-  return {
-    xml: children.length === 0 ? `${open}/>` : `${open}>${children.map(({ xml }) => xml).join("")}</${name}>`,
-  };
+  if (children.length === 0) return { xml: `${open}/>` };
+  // A line for each child, for people; where there is text, white space would be part of it.
+  const between = children.some(({ isText }) => isText === true) ? "" : "\n";
+  return { xml: [`${open}>`, ...children.map(({ xml }) => xml), `</${name}>`].join(between) };
 }
 
 /** A document with this root. */

@@ -19,6 +19,7 @@ export function record(
     site: "test",
     siteFile: null,
     node,
+    place: 0,
     target: "debian-12",
     driver: "fake",
     poweredOn: start,

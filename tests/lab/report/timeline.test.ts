@@ -197,6 +197,12 @@ suite("timeline", (test) => {
     assert.equal([node?.verdict, node?.end], ["failed", 70]);
   });
 
+  test("checks that were run again after READY are no part of it", () => {
+    const events = [...packages, ...ran("con01", "mariadb/check/one", 300, 310, "check-ok")];
+    const [node] = timeline([{ ...con01, events, ended: at(85) }]).nodes;
+    assert.equal([node?.end, Math.max(...node!.spans.map(({ end }) => end))], [85, 85]);
+  });
+
   test("a machine that died ends its open step when it died", () => {
     const events = [event("a", 10, "run-start"), ...ran("a", "one", 11, 99).slice(0, 1)];
     const [node] = timeline([
