@@ -51,9 +51,13 @@ export async function usable(name: string, cache: string): Promise<Usable | null
  */
 export async function rank(
   cache: string,
+  drivers?: readonly Driver[],
 ): Promise<{ readonly usable: readonly Usable[]; readonly others: readonly string[] }> {
   const looked = await Promise.all(
-    (await allDrivers()).map(async (driver) => ({ driver, inspection: await driver.inspect(cache) })),
+    (drivers ?? (await allDrivers())).map(async (driver) => ({
+      driver,
+      inspection: await driver.inspect(cache),
+    })),
   );
   const good = looked.filter(({ inspection }) => inspection.obstacles.length === 0);
   const others = looked

@@ -125,7 +125,8 @@ export class Ledger {
     const found = readLedger(folder);
     if (found === null || found.closing)
       throw new LabError(
-        found === null ? `no lab stands in ${folder}` : `the lab in ${folder} is being taken down`,
+        found === null ? `no lab stands in ${folder}` : `the lab in ${folder} is half taken down`,
+        found === null ? "seedsmith lab up makes one" : "seedsmith lab down goes on with it",
       );
     return new Ledger(found.id, folder);
   }

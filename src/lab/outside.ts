@@ -11,6 +11,8 @@ export interface OutsideAddress {
   readonly address: string;
   /** Such as `the package mirror deb.debian.org`. */
   readonly what: string;
+  /** Whether machines cannot do without it. */
+  readonly needed: boolean;
 }
 
 /** An outside address that is inside of a network of the site. */
@@ -60,7 +62,7 @@ export async function outsideAddresses(
   const found: OutsideAddress[] = [];
   const resolver = hostResolver();
   if (resolver !== null && !resolver.startsWith("127."))
-    found.push({ address: resolver, what: "the host's name server" });
+    found.push({ address: resolver, what: "the host's name server", needed: true });
   const texts = [...urls];
   for (const release of new Set(releases)) {
     const apt = await machineApt(release).catch(() => null);
@@ -70,11 +72,13 @@ export async function outsideAddresses(
     for (const address of await resolved(host))
       found.push({
         address,
+        needed: true,
         what: host === address ? "a package mirror or proxy" : `the package mirror or proxy ${host}`,
       });
   const route = await run(["ip", "-4", "route", "show", "default"]).catch(() => null);
   const gateway = /\bvia ([0-9.]+)/.exec(route?.stdout ?? "")?.[1];
-  if (gateway !== undefined) found.push({ address: gateway, what: "the gateway of the host's uplink" });
+  if (gateway !== undefined)
+    found.push({ address: gateway, what: "the gateway of the host's uplink", needed: false });
   return found;
 }
 

@@ -1,6 +1,6 @@
 /** Labs by the command line, as a person uses them: two nodes, another lab beside them, and what goes wrong. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { must, poll, sleep } from "../../src/lab/command.ts";
@@ -24,10 +24,10 @@ class Command {
   readonly child: ChildProcess;
   readonly done: Promise<Outcome>;
 
-  constructor(workspace: Workspace, ...args: readonly string[]) {
+  constructor(workspace: Workspace, args: readonly string[], ownCache = cache) {
     this.child = spawn(process.execPath, [join(repository, "dist", "cli.js"), ...args], {
       cwd: workspace.folder,
-      env: { ...process.env, SEEDSMITH_CACHE: cache },
+      env: { ...process.env, SEEDSMITH_CACHE: ownCache },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
@@ -43,7 +43,7 @@ class Command {
 }
 
 function run(workspace: Workspace, ...args: readonly string[]): Promise<Outcome> {
-  return new Command(workspace, ...args).done;
+  return new Command(workspace, args).done;
 }
 
 function labOf(workspace: Workspace, site = "boot"): string {
@@ -100,6 +100,7 @@ suite("labs by the command line", (test) => {
   );
   other.edit("site: boot", "site: other");
   const both = [pair, other];
+  const lab = ["lab", "up", "--driver", "nspawn"];
   const ids: string[] = [];
   let before: string[] = [];
   let up: Command;
@@ -129,13 +130,13 @@ suite("labs by the command line", (test) => {
   });
 
   test("two nodes come up, while a second up is refused and another site's node fails at once", async () => {
-    up = new Command(pair, "lab", "up", "--driver", "nspawn");
+    up = new Command(pair, lab);
     await known(pair);
-    const second = await run(pair, "lab", "up", "--driver", "nspawn");
+    const second = await run(pair, ...lab);
     assert.is(second.code, 3, second.err);
     assert.match(second.err, "the lab of boot is being brought up by process");
 
-    const red = new Command(other, "lab", "up", "--driver", "nspawn");
+    const red = new Command(other, lab);
     await known(other, "other");
     assert.ok(await poll(180, () => (red.err.includes("small3 FAILED") ? true : null), 0.1), red.err);
     const said = Date.now();
@@ -193,7 +194,7 @@ suite("labs by the command line", (test) => {
     assert.is(unknown.code, 3);
     assert.match(unknown.err, 'the lab has no node "smal"');
     assert.match(unknown.err, "small");
-    const second = await run(pair, "lab", "up", "--driver", "nspawn");
+    const second = await run(pair, ...lab);
     assert.is(second.code, 3);
     assert.match(second.err, "the lab of boot is up already");
   });
@@ -214,7 +215,7 @@ suite("labs by the command line", (test) => {
     component(
       'before_start:\n  - { name: long, run: [sleep, "600"], within: 10m, unless: { file: /never } }\n',
     );
-    const killed = new Command(other, "lab", "up", "--driver", "nspawn");
+    const killed = new Command(other, lab);
     await known(other, "other");
     assert.ok(
       await poll(120, () =>
@@ -241,9 +242,13 @@ suite("labs by the command line", (test) => {
     );
     const folder = join(labOf(other, "other"), "machines", "small3");
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // A cache without packages: the small disk is not to be full of them.
+    const bare = join(other.folder, "cache");
+    mkdirSync(bare);
+    symlinkSync(join(cache, "roots"), join(bare, "roots"));
     await must(["mount", "-t", "tmpfs", "-o", "size=64M", "tmpfs", folder]);
     try {
-      const full = await run(other, "lab", "up", "--driver", "nspawn");
+      const full = await new Command(other, lab, bare).done;
       assert.is(full.code, 4, full.err);
       assert.match(full.err, /small3 FAILED/);
       assert.match(full.err, /No space left on device|disk full|without a verdict/);
@@ -252,6 +257,7 @@ suite("labs by the command line", (test) => {
       assert.match(resisted.err, "something is mounted there");
     } finally {
       await must(["umount", folder]);
+      rmSync(bare, { recursive: true });
     }
     assert.is((await run(other, "lab", "down")).code, 0);
     forget();
@@ -269,7 +275,7 @@ suite("labs by the command line", (test) => {
       ["while the runner works", () => events(other, "small3", "other").length > 0],
     ];
     for (const [moment, come] of moments) {
-      const killed = new Command(other, "lab", "up", "--driver", "nspawn");
+      const killed = new Command(other, lab);
       assert.ok(await poll(120, () => (come() ? true : null), 0.005), `${moment}: ${killed.err}`);
       killed.child.kill("SIGKILL");
       await killed.done;
@@ -279,7 +285,7 @@ suite("labs by the command line", (test) => {
         const status = await run(other, "lab", "status");
         assert.match(status.out, "abandoned: process", moment);
       }
-      const again = await run(other, "lab", "up", "--driver", "nspawn");
+      const again = await run(other, ...lab);
       assert.is(again.code, 3, `${moment}: ${again.err}`);
       assert.match(again.err, "seedsmith lab down", moment);
       // What it had begun goes on for a while without it.

@@ -6,10 +6,11 @@ import { exit } from "../../core/exit.ts";
 import { labCache } from "../../lab/cache.ts";
 import { LabError } from "../../lab/command.ts";
 import { labMachine, labNetworks, unwirable, waitsForOthers } from "../../lab/describe.ts";
-import type { Driver, LabDescription, LabMachine } from "../../lab/driver.ts";
+import type { Driver, LabDescription } from "../../lab/driver.ts";
 import { availableMemory, bootId, processName } from "../../lab/host.ts";
 import { destroyFolder, keptFiles, Ledger } from "../../lab/ledger.ts";
-import { hiddenAddresses, outsideAddresses } from "../../lab/outside.ts";
+import { outsideAddresses } from "../../lab/outside.ts";
+import { refuseTooLarge, uncover } from "../../lab/refusals.ts";
 import {
   abandoned,
   freshId,
@@ -67,61 +68,6 @@ function refuseSecond(folder: string, cwd: string): void {
   );
 }
 
-/** Refuses when the nodes take more memory than there is. @throws LabError */
-function refuseTooLarge(driver: Driver, machines: readonly LabMachine[]): void {
-  const free = availableMemory() ?? Math.floor(freemem() / 2 ** 20);
-  const each = machines.map((machine) => ({ name: machine.name, memory: driver.memory(machine) }));
-  const sum = each.reduce((total, { memory }) => total + memory, 0);
-  if (sum <= free) return;
-  throw new LabError(
-    `the nodes take ${sum} MiB by ${driver.name} and this host has ${free} MiB free: ${each.map(({ name, memory }) => `${name} ${memory}`).join(", ")}`,
-    "boot fewer nodes with --node, give them less (size: { memory: ... } in the site), or end what else runs here",
-  );
-}
-
-/**
- * Finds out which outside addresses the site's networks hide.
- * @returns those that the driver reaches all the same, and what to say of it
- * @throws LabError when machines would lack what they need
- */
-async function uncovered(
-  driver: Driver,
-  site: Compiled["site"] & {},
-  machines: readonly LabMachine[],
-  codenames: readonly string[],
-): Promise<{ hidden: readonly string[]; notices: readonly string[] }> {
-  const { proxy, mirrors } = site.doc.apt ?? {};
-  const urls = [proxy, ...Object.values(mirrors ?? {})].filter((url) => typeof url === "string");
-  const found = hiddenAddresses(await outsideAddresses(codenames, urls), labNetworks(site));
-  const notices: string[] = [];
-  const hidden = new Set<string>();
-  for (const { address, what, network, cidr } of found) {
-    const holder =
-      machines.find(({ interfaces }) => interfaces.some((one) => one.address === address))?.name ??
-      (labNetworks(site).some(({ gateway }) => gateway === address) ? `the gateway of ${network}` : null);
-    const change = `give the network ${network} of the site another cidr`;
-    if (holder !== null)
-      throw new LabError(
-        `${address} is ${what} and, in the site, ${holder}: machines would find the latter`,
-        change,
-      );
-    const used = machines.some(({ interfaces }) =>
-      interfaces.some((one) => one.network === network && one.address !== null),
-    );
-    if (driver.reachesHidden) {
-      hidden.add(address);
-      notices.push(
-        `${what}, ${address}, is inside of the site's network ${network} (${cidr}); the lab routes it out`,
-      );
-    } else if (used)
-      throw new LabError(
-        `the site's network ${network} (${cidr}) hides ${what}, ${address}, from the machines`,
-        `${change}, or use --driver nspawn, which routes around it`,
-      );
-  }
-  return { hidden: [...hidden], notices };
-}
-
 /** Everything that is known of the lab before anything is made. */
 async function describe(
   request: LabRequest,
@@ -145,14 +91,15 @@ async function describe(
         `${why}: labs cannot wire that, as each card of a machine is on one network`,
         "boot the other nodes with --node, or give its networks cards of their own for the lab",
       );
-  refuseTooLarge(driver, machines);
+  refuseTooLarge(driver, machines, availableMemory() ?? Math.floor(freemem() / 2 ** 20));
   const targets = targetsOf(compiled, plans);
-  const { hidden, notices } = await uncovered(
-    driver,
-    site,
-    machines,
+  const { proxy, mirrors } = site.doc.apt ?? {};
+  const urls = [proxy, ...Object.values(mirrors ?? {})].filter((url) => typeof url === "string");
+  const outside = await outsideAddresses(
     targets.map(({ codename }) => codename),
+    urls,
   );
+  const { hidden, notices } = uncover(driver, labNetworks(site), machines, outside);
   const lab: LabDescription = {
     id: freshId(),
     driver: driver.name,
@@ -251,10 +198,7 @@ export async function bringUp(request: LabRequest): Promise<Up | number> {
         }),
       );
     } catch (error) {
-      // Nothing is worth keeping of a lab that did not come to run.
-      await driver.destroy(lab);
-      await destroyFolder(folder);
-      throw error;
+      throw await withoutTrace(driver, lab, error);
     }
     const result = await waitForNodes({
       driver,
@@ -271,6 +215,24 @@ export async function bringUp(request: LabRequest): Promise<Up | number> {
     return { state, driver, result, compiled: selected.compiled, source };
   } finally {
     for (const name of ["SIGINT", "SIGTERM"] as const) process.off(name, interrupt);
+  }
+}
+
+/**
+ * Clears away a lab that did not come to run, as nothing of it is worth keeping.
+ * @returns the error to throw: the one that was, with what came on top of it
+ */
+async function withoutTrace(driver: Driver, lab: LabDescription, error: unknown): Promise<unknown> {
+  try {
+    await driver.destroy(lab);
+    await destroyFolder(lab.folder);
+    return error;
+  } catch (resisted) {
+    if (!(error instanceof Error) || !(resisted instanceof Error)) return error;
+    return new LabError(
+      `${error.message}; and then it could not be cleared away: ${resisted.message}`,
+      "seedsmith lab down goes on with that",
+    );
   }
 }
 
