@@ -68,6 +68,9 @@ interface Recipe {
   readonly enable: readonly string[];
 }
 
+/** Releases in which systemd itself brings what is a package of its own in later ones. */
+const withResolved: readonly string[] = ["jammy"];
+
 function recipe(apt: AptConfiguration, release: string, extra: readonly string[]): Recipe {
   return {
     format: 2,

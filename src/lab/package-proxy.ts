@@ -1,7 +1,7 @@
 /** apt-cacher-ng of this host, where it runs: what one machine has downloaded, others do not again. */
 
-/** Its port, unless somebody has changed it. */
-export const proxyPort = 3142;
+/** Its port; `SEEDSMITH_APT_CACHER_PORT` where somebody has changed it. */
+export const proxyPort: number = Number(process.env.SEEDSMITH_APT_CACHER_PORT ?? 3142);
 
 /**
  * Whether apt-cacher-ng answers at an address of this host.

@@ -100,27 +100,26 @@ export async function select(request: LabRequest, compiled: Compiled, cache: str
     hints.push(...obstacles.map(({ hint }) => hint).filter((hint) => hint !== ""));
     return null;
   };
-  for (const one of candidates.filter(isNative)) {
-    const found = await fits(one);
-    if (found !== null) return found;
-  }
   const alternatives: string[] = [];
-  for (const one of candidates.filter((candidate) => missing.has(candidate))) {
-    for await (const other of otherTargets(request, one, cache)) {
-      if (!alternatives.includes(other.target)) alternatives.push(other.target);
-      if (!example) continue;
-      const slow = candidates.find((candidate) => !isNative(candidate));
-      const instead = slow === undefined ? "" : `; --driver ${slow.driver.name} would try it, slowly`;
-      return {
-        ...chosen(one),
-        ...other,
-        notice: `the built-in example says ${names(wanted)}, which was NOT booted: no system of it can be had here (${missing.get(one)}). What is booted is the example rendered for ${other.target}, and the verdict is about that alone${instead}`,
-      };
+  const groups = [candidates.filter(isNative), candidates.filter((one) => !isNative(one))];
+  for (const group of groups) {
+    for (const one of group) {
+      const found = await fits(one);
+      if (found !== null) return found;
     }
-  }
-  for (const one of candidates.filter((candidate) => !isNative(candidate))) {
-    const found = await fits(one);
-    if (found !== null) return found;
+    for (const one of group) {
+      for await (const other of otherTargets(request, one, cache)) {
+        if (!alternatives.includes(other.target)) alternatives.push(other.target);
+        if (!example) continue;
+        const slow = group === groups[0] ? groups[1]?.[0] : undefined;
+        const instead = slow === undefined ? "" : `; --driver ${slow.driver.name} would try it, slowly`;
+        return {
+          ...chosen(one),
+          ...other,
+          notice: `the built-in example says ${names(wanted)}, which was NOT booted: no system of it can be had here (${missing.get(one)}). What is booted is the example rendered for ${other.target}, and the verdict is about that alone${instead}`,
+        };
+      }
+    }
   }
   const alternative =
     alternatives.length === 0

@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { exit } from "../../core/exit.ts";
 import { checkNode, type NodeChecks } from "../../lab/check.ts";
+import type { Driver, LabDescription } from "../../lab/driver.ts";
 import { destroyFolder, keptFiles } from "../../lab/ledger.ts";
 import { junitXml } from "../../lab/report/junit.ts";
 import { summaryText } from "../../lab/report/summary.ts";
@@ -19,6 +20,11 @@ function writeWhole(path: string, text: string): void {
   renameSync(`${path}.new`, path);
 }
 
+async function takeDown(driver: Driver, lab: LabDescription): Promise<void> {
+  await driver.destroy(lab);
+  await destroyFolder(lab.folder, keptFiles);
+}
+
 /** Boots the nodes, runs every check once more, reports, and takes the lab down unless it is to be kept. */
 export async function test(request: LabRequest): Promise<number> {
   const { choice, format } = request;
@@ -30,6 +36,12 @@ export async function test(request: LabRequest): Promise<number> {
   const json = (value: object): void =>
     void (format === "json" ? process.stdout.write(`${JSON.stringify(value)}\n`) : null);
 
+  // From here on Ctrl-C takes the lab down, which is what a test does in any case.
+  const interrupt = (): void => {
+    say("interrupted: taking the lab down\n");
+    void takeDown(driver, lab).finally(() => process.exit(130));
+  };
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, interrupt);
   let checks: readonly NodeChecks[] = [];
   if (result.outcome === "ready") {
     checks = await Promise.all(lab.machines.map(({ name }) => checkNode(driver, lab, name)));
@@ -47,8 +59,7 @@ export async function test(request: LabRequest): Promise<number> {
   }
   if (request.keep) say(`${loginLines(driver, lab)}kept: seedsmith lab down takes it down\n`);
   else {
-    await driver.destroy(lab);
-    await destroyFolder(lab.folder, keptFiles);
+    await takeDown(driver, lab);
     say("the lab is down\n");
     for (const path of bundles) say(`kept: ${relative(choice.cwd, path)}, logs and seed without secrets\n`);
   }

@@ -1,18 +1,6 @@
-/** apt-cacher-ng of this host, where it runs: what one machine has downloaded, others do not again. */
+/** How qemu machines reach apt-cacher-ng of this host, where it runs. */
 import { must } from "../../command.ts";
-
-const port = 3142;
-
-async function answers(host: string): Promise<boolean> {
-  try {
-    const response = await fetch(`http://${host}:${port}/acng-report.html`, {
-      signal: AbortSignal.timeout(2000),
-    });
-    return (await response.text()).includes("Apt-Cacher");
-  } catch {
-    return false;
-  }
-}
+import { proxyAnswers, proxyPort } from "../../package-proxy.ts";
 
 /** The host's address as the bridges' router has it for its way out, or null. */
 async function hostAddress(namespace: string): Promise<string | null> {
@@ -33,7 +21,7 @@ export async function packageProxy(
 ): Promise<string | null> {
   if (namespace !== null) {
     const address = await hostAddress(namespace);
-    return address !== null && (await answers(address)) ? `http://${address}:${port}` : null;
+    return address !== null && (await proxyAnswers(address)) ? `http://${address}:${proxyPort}` : null;
   }
-  return user !== null && (await answers("127.0.0.1")) ? `http://${user.host}:${port}` : null;
+  return user !== null && (await proxyAnswers("127.0.0.1")) ? `http://${user.host}:${proxyPort}` : null;
 }
