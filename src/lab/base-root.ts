@@ -76,7 +76,9 @@ function recipe(apt: AptConfiguration, release: string, extra: readonly string[]
     format: 2,
     release,
     architecture: arch(),
-    packages: [...new Set([...cloudPackages, ...extra])],
+    packages: [...new Set([...cloudPackages, ...extra])].filter(
+      (name) => name !== "systemd-resolved" || !withResolved.includes(release),
+    ),
     sources: toDeb822(apt.sources),
     files: {
       ...cloudFiles(apt, release),
