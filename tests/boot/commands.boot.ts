@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { must, poll, sleep } from "../../src/lab/command.ts";
+import { run as hostCommand, must, poll, sleep } from "../../src/lab/command.ts";
 import { eventLog, readEvents } from "../../src/lab/events.ts";
 import { readState } from "../../src/lab/state.ts";
 import { suite } from "../support/suite.ts";
@@ -75,9 +75,9 @@ async function snapshot(own: readonly Workspace[]): Promise<string[]> {
       }
     })
     .filter((line) => own.some(({ folder }) => line.includes(folder)));
-  const files = own.flatMap(({ folder }) =>
-    readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)),
-  );
+  // Not into the machines' roots, which are mounts.
+  const found = await Promise.all(own.map(({ folder }) => hostCommand(["find", folder, "-xdev"])));
+  const files = found.flatMap(({ stdout }) => stdout.split("\n"));
   return [...links, ...tables, ...mounts, ...names, ...processes, ...files]
     .filter((line) => line !== undefined && line !== "")
     .map(String)
