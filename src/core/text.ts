@@ -4,7 +4,7 @@
  */
 
 /** How a value is written so that the language it lands in reads the same value back. */
-export type Encoder = "url" | "sql" | "sh" | "oslo" | "env" | "json";
+export type Encoder = "url" | "sql" | "sh" | "oslo" | "osloValue" | "env" | "json";
 
 export type Part =
   | string
@@ -38,8 +38,11 @@ const encoders: Record<Encoder, (text: string) => string> = {
   // A MariaDB string literal; backslash is an escape character there unless NO_BACKSLASH_ESCAPES is set.
   sql: (text) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`,
   sh: (text) => `'${text.replaceAll("'", "'\\''")}'`,
-  // oslo.config interpolates $name; $$ is a literal dollar.
-  oslo: (text) => text.replaceAll("$", "$$$$"),
+  // oslo.config interpolates $name, and reads \$ as $$, which is a literal dollar: \$ is one whatever stands before it.
+  oslo: (text) => text.replaceAll("$", "\\$"),
+  // The same as a whole value: oslo.config strips blanks around it, and quotes where it begins and ends with the same.
+  osloValue: (text) =>
+    /^\s|\s$/.test(text) || (/^["']/.test(text) && text.at(0) === text.at(-1)) ? `"${text}"` : text,
   // systemd's EnvironmentFile and sh both read a double-quoted value with backslash escapes.
   env: (text) => (/^[A-Za-z0-9_./:=,@%+-]*$/.test(text) ? text : `"${text.replace(/[\\"$`]/g, "\\$&")}"`),
   json: (text) => JSON.stringify(text).slice(1, -1),

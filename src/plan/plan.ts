@@ -2,7 +2,17 @@
 import { seconds } from "../core/duration.ts";
 import { longPosition, type Position } from "../core/position.ts";
 import { suggest } from "../core/suggest.ts";
-import { encode, type Filled, parts, redacted, secretsOf, Text, text, type Value } from "../core/text.ts";
+import {
+  encode,
+  encoded,
+  type Filled,
+  parts,
+  redacted,
+  secretsOf,
+  Text,
+  text,
+  type Value,
+} from "../core/text.ts";
 import { type Path, positionOf } from "../load/marks.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { baseScope, lazy } from "../resolve/scope.ts";
@@ -616,6 +626,34 @@ class NodePlanner {
     return file;
   }
 
+  /** A script of the component's folder, or as `component:file` of another one's. */
+  #script(
+    owner: Owner,
+    name: string,
+    path: Path,
+  ): { readonly component: string; readonly name: string; shown: string; text: string } | null {
+    const colon = name.indexOf(":");
+    if (colon < 0 || owner.component === null) {
+      const file = this.#componentFile(owner, name, path);
+      return file === null ? null : { component: owner.title, name, ...file };
+    }
+    const other = name.slice(0, colon);
+    const component = this.#library.components.get(other);
+    if (component === undefined) {
+      const hint = suggest(other, [...this.#library.components.keys()]);
+      this.#rendering.problems.add({
+        code: "unknown-component",
+        at: positionOf(owner.loaded, path),
+        message: `there is no component "${other}"`,
+        ...(hint === undefined ? {} : { hint }),
+      });
+      return null;
+    }
+    const bare = name.slice(colon + 1);
+    const file = this.#componentFile({ ...owner, component }, bare, path);
+    return file === null ? null : { component: other, name: bare, ...file };
+  }
+
   // Files
 
   #files(): readonly PlannedFile[] {
@@ -841,15 +879,12 @@ class NodePlanner {
             else {
               for (const [one, given] of Object.entries(spread.value as { [key: string]: Value })) {
                 const filled = given instanceof Text || typeof given === "string" ? given : String(given);
-                const value =
-                  encoder === undefined ? filled : new Text([{ encode: encoder, parts: parts(filled) }]);
                 this.#put(
                   entries,
                   {
                     section,
                     key: one,
-                    value:
-                      typeof filled === "string" && encoder !== undefined ? encode(encoder, filled) : value,
+                    value: encoder === undefined ? filled : encoded("osloValue", encoded(encoder, filled)),
                     from: where,
                     rank: owner.rank - 0.5,
                   },
@@ -894,7 +929,10 @@ class NodePlanner {
           at: positionOf(owner.loaded, at),
           message: "a setting may not have line breaks",
         });
-      return value;
+      // What the author wrote stands as it is; what was put in for it must come back as it was.
+      return encoder === "oslo" && typeof raw === "string" && raw.includes("{{")
+        ? encoded("osloValue", value)
+        : value;
     }
     return String(value);
   }
@@ -1033,8 +1071,8 @@ class NodePlanner {
     path: Path,
   ): readonly Filled[] {
     if (doc.script !== undefined) {
-      const file = this.#componentFile(owner, doc.script, [...path, "script"]);
-      const place = `/usr/local/lib/seedsmith/${owner.title}/${doc.script}`;
+      const file = this.#script(owner, doc.script, [...path, "script"]);
+      const place = `/usr/local/lib/seedsmith/${file?.component ?? owner.title}/${file?.name ?? doc.script}`;
       if (file !== null) this.#scripts.set(place, { path: place, text: file.text, file: file.shown });
       return [
         place,

@@ -141,3 +141,11 @@ export function parseMac(text: string): string | null {
 export function isHostName(name: string): boolean {
   return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name) && !/^\d+$/.test(name);
 }
+
+/** The first and the last of some addresses, such as `10.0.0.10-10.0.0.20`, or null when the text is no such thing. */
+export function parsePool(text: string): { readonly first: Ip; readonly last: Ip } | null {
+  const [first, last, ...rest] = text.split("-").map((part) => parseIp(part.trim()));
+  if (first === undefined || first === null || last === undefined || last === null || rest.length > 0)
+    return null;
+  return first.family === last.family && first.value <= last.value ? { first, last } : null;
+}

@@ -27,6 +27,7 @@ const siteNetwork = {
   netmask: "",
   gateway: "",
   ranges,
+  nameservers: [""],
   mtu: 0,
   vlan: 0,
 };
@@ -501,13 +502,19 @@ class References {
   ): void {
     // Names that leave the folder are the plan's to refuse.
     if (name.startsWith("/") || name.split("/").includes("..") || name.includes("{{")) return;
-    const file = this.#library.file(component.folder, name);
+    // A script may be another component's, `component:file`; whether that one is required is the plan's to say.
+    const [, other, bare] = (path.at(-1) === "script" && /^([^:]+):(.*)$/.exec(name)) || [];
+    const owner = other === undefined ? component : this.#library.components.get(other);
+    if (owner === undefined) return;
+    const file = this.#library.file(owner.folder, bare ?? name);
     if (file === null)
       this.#report(
         "file-unreadable",
         loaded,
         path,
-        `the component's folder has no readable file "${name}"`,
+        other === undefined
+          ? `the component's folder has no readable file "${name}"`
+          : `the folder of "${other}" has no readable file "${bare}"`,
         "check the name",
       );
     else if (isTemplate)

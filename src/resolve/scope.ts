@@ -89,6 +89,7 @@ function interfaceScope(node: Draft, nic: Interface): Scope {
       range.gateway ??
       new Unavailable({ code: "unknown-name", message: `the network ${name} has no gateway` }),
     ranges: rangesScope(network),
+    nameservers: network.doc.nameservers ?? [],
     mtu: nic.mtu ?? 1500,
     vlan:
       nic.vlan ??
@@ -308,6 +309,7 @@ function networkScope(network: Network): { [key: string]: Value } {
     netmask: maskOf(range) as Value,
     gateway: range.gateway ?? "",
     ranges: rangesScope(network),
+    nameservers: network.doc.nameservers ?? [],
     mtu: network.mtu ?? 1500,
     vlan: network.vlan ?? "",
   };

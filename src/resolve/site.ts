@@ -6,7 +6,7 @@ import { suggest } from "../core/suggest.ts";
 import type { Value } from "../core/text.ts";
 import { type Loaded, type Path, positionOf } from "../load/marks.ts";
 import type { Doc, OptionDoc, ProfileDoc, SiteDoc } from "../validate/documents.ts";
-import { isHostIn, isHostName, parseIp } from "./address.ts";
+import { isHostIn, isHostName, parseIp, parsePool, parseRange } from "./address.ts";
 import { type MachineFacts, type Machines, resolveMachine } from "./install.ts";
 import { type Claims, type NodeNetworks, resolveNodeNetworks } from "./links.ts";
 import type { Component, Layer, Library, Node, Site } from "./model.ts";
@@ -469,6 +469,9 @@ export function wrongOption(
     boolean: "true or false",
     list: "a list",
     map: "a map",
+    address: "an IP address",
+    cidr: "a network such as 10.0.0.0/24",
+    pool: "the first and the last of some addresses, such as 10.0.0.10-10.0.0.20",
   };
   const right = {
     string: typeof value === "string",
@@ -477,6 +480,9 @@ export function wrongOption(
     boolean: typeof value === "boolean",
     list: Array.isArray(value),
     map: isMap(value),
+    address: typeof value === "string" && parseIp(value) !== null,
+    cidr: typeof value === "string" && parseRange(value)?.hostBits === false,
+    pool: typeof value === "string" && parsePool(value) !== null,
   }[doc.type];
   if (!right) {
     return {

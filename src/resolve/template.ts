@@ -109,7 +109,7 @@ export interface Rendered {
   readonly lines: readonly number[];
 }
 
-const encoderNames: ReadonlySet<string> = new Set(["url", "sql", "sh"]);
+const encoderNames: ReadonlySet<string> = new Set(["url", "sql", "sh", "json"]);
 
 /**
  * Renders a template.

@@ -119,7 +119,16 @@ export interface NeedDoc {
   readonly optional?: boolean;
 }
 
-export type OptionType = "string" | "identifier" | "integer" | "boolean" | "list" | "map";
+export type OptionType =
+  | "string"
+  | "identifier"
+  | "integer"
+  | "boolean"
+  | "list"
+  | "map"
+  | "address"
+  | "cidr"
+  | "pool";
 
 export interface OptionDoc {
   readonly type: OptionType;

@@ -115,7 +115,7 @@ const param: Schema = object(
 
 const option: Schema = object(
   {
-    type: { enum: ["string", "identifier", "integer", "boolean", "list", "map"] },
+    type: { enum: ["string", "identifier", "integer", "boolean", "list", "map", "address", "cidr", "pool"] },
     default: {},
     enum: { type: "array", minItems: 1 },
     help: string,

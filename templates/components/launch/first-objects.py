@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Makes the first flavor, security group rules, networks with their subnet, and a router, or checks that they are there.
+
+Usage: first-objects.py [check], one JSON object a line on standard input:
+  {"kind": "flavor", "name", "vcpus", "ram", "disk"}   {"kind": "rule", "allow": "icmp" or "tcp/22"}
+  {"kind": "network", "name", "physical" or null, "cidr", "gateway", "pool": "FIRST-LAST", "dns": [..., null]}
+  {"kind": "router", "name", "inside": network, "outside": network}
+Environment: OS_AUTH_URL (ending in /v3), OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME.
+What is there is left alone. What is there and differs is an error: instances may use it, so a person decides. With
+`check` nothing is made: exit 1 and a line for each thing that lacks. The services are found in keystone's catalog.
+"""
+import ipaddress
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+checking = sys.argv[1:] == ["check"]
+env = os.environ
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+missing, token, places, project = [], None, {}, None
+
+
+def call(method, url, body=None):
+    headers = {"Content-Type": "application/json", **({"X-Auth-Token": token} if token else {})}
+    data = None if body is None else json.dumps(body).encode()
+    with opener.open(urllib.request.Request(url, data, headers, method=method), timeout=60) as answer:
+        text = answer.read()
+        return (json.loads(text) if text else {}), answer.headers
+
+
+def log_in():
+    global token, places, project
+    domain = {"name": "Default"}
+    user = {"name": env["OS_USERNAME"], "domain": domain, "password": env["OS_PASSWORD"]}
+    scope = {"project": {"name": env["OS_PROJECT_NAME"], "domain": domain}}
+    auth = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+    body, headers = call("POST", env["OS_AUTH_URL"] + "/auth/tokens", auth)
+    token, project = headers["X-Subject-Token"], body["token"]["project"]["id"]
+    for service in body["token"]["catalog"]:
+        for endpoint in service["endpoints"]:
+            if endpoint["interface"] == "internal":
+                places[service["type"]] = endpoint["url"].rstrip("/")
+
+
+def lacks(text):
+    if checking:
+        missing.append(text)
+    return checking
+
+
+def differs(text):
+    if not checking:
+        raise SystemExit("%s differs from what was asked for; it is left as it is" % text)
+    missing.append("%s differs" % text)
+
+
+def network_api(what):
+    return "%s/v2.0/%s" % (places["network"], what)
+
+
+def find(what, **match):
+    return call("GET", "%s?%s" % (network_api(what), urllib.parse.urlencode(match)))[0][what.replace("-", "_")]
+
+
+def make(what, single, body):
+    return call("POST", network_api(what), {single: body})[0][single]
+
+
+def flavor(name, vcpus, ram, disk):
+    url = places["compute"] + "/flavors"
+    for one in call("GET", url + "/detail?is_public=None")[0]["flavors"]:
+        if one["name"] == name:
+            if (one["vcpus"], one["ram"], one["disk"]) != (vcpus, ram, disk):
+                differs("flavor %s" % name)
+            return
+    if not lacks("flavor %s is missing" % name):
+        call("POST", url, {"flavor": {"name": name, "vcpus": vcpus, "ram": ram, "disk": disk, "id": "auto"}})
+
+
+def rule(allow):
+    protocol, _, port = allow.partition("/")
+    port = int(port) if port else None
+    # Listing makes the group where the project has none yet.
+    group = find("security-groups", name="default", project_id=project)[0]
+    for one in group["security_group_rules"]:
+        same = (one["direction"], one["ethertype"], one["protocol"]) == ("ingress", "IPv4", protocol)
+        if same and (one["port_range_min"], one["port_range_max"]) == (port, port) and not one["remote_group_id"]:
+            return
+    if not lacks("the default security group does not allow %s" % allow):
+        body = {"security_group_id": group["id"], "direction": "ingress", "ethertype": "IPv4", "protocol": protocol}
+        body.update({"port_range_min": port, "port_range_max": port} if port else {})
+        make("security-group-rules", "security_group_rule", body)
+
+
+def network(name, physical, cidr, gateway, pool, dns):
+    dns = [one for one in dns if one]
+    gateway = gateway or str(next(ipaddress.ip_network(cidr).hosts()))
+    found = find("networks", name=name, project_id=project)
+    if found:
+        net = found[0]
+        if bool(net.get("router:external")) != bool(physical) or net.get("provider:physical_network") != physical:
+            differs("network %s" % name)
+    elif lacks("network %s is missing" % name):
+        return
+    else:
+        body = {"name": name}
+        if physical:
+            body.update({"provider:network_type": "flat", "provider:physical_network": physical})
+            body.update({"router:external": True, "shared": True})
+        net = make("networks", "network", body)
+    wanted = {"cidr": cidr, "gateway_ip": gateway, "dns_nameservers": dns}
+    if pool:
+        first, last = (part.strip() for part in pool.split("-"))
+        wanted["allocation_pools"] = [{"start": first, "end": last}]
+    there = find("subnets", network_id=net["id"], name=name)
+    if there:
+        if any(there[0][key] != value for key, value in wanted.items()):
+            differs("subnet %s" % name)
+    elif not lacks("subnet %s is missing" % name):
+        make("subnets", "subnet", {"network_id": net["id"], "name": name, "ip_version": 4, **wanted})
+
+
+def router(name, inside, outside):
+    nets = {one: (find("networks", name=one, project_id=project) or [None])[0] for one in (inside, outside)}
+    if None in nets.values():
+        return missing.append("router %s: its networks are missing" % name)
+    found = find("routers", name=name, project_id=project)
+    gateway = {"network_id": nets[outside]["id"]}
+    if not found and lacks("router %s is missing" % name):
+        return
+    one = found[0] if found else make("routers", "router", {"name": name, "external_gateway_info": gateway})
+    if (one.get("external_gateway_info") or {}).get("network_id") != gateway["network_id"]:
+        if one.get("external_gateway_info"):
+            differs("router %s" % name)
+        elif not lacks("router %s has no gateway" % name):
+            call("PUT", network_api("routers/%s" % one["id"]), {"router": {"external_gateway_info": gateway}})
+    subnet = (find("subnets", network_id=nets[inside]["id"]) or [None])[0]
+    plugged = find("ports", device_id=one["id"], network_id=nets[inside]["id"])
+    if subnet and not plugged and not lacks("router %s is not in the network %s" % (name, inside)):
+        call("PUT", network_api("routers/%s/add_router_interface" % one["id"]), {"subnet_id": subnet["id"]})
+
+
+kinds, what = {"flavor": flavor, "rule": rule, "network": network, "router": router}, "log in"
+try:
+    log_in()
+    for line in filter(str.strip, sys.stdin):
+        item = json.loads(line)
+        kind = item.pop("kind")
+        what = "%s %s" % (kind, item.get("name") or item.get("allow"))
+        kinds[kind](**item)
+except urllib.error.HTTPError as error:
+    sys.exit("%s: %s: %s %s" % (what, error.url, error, error.read(500).decode(errors="replace")))
+except OSError as error:
+    sys.exit("%s: %s" % (what, getattr(error, "reason", None) or error))
+if missing:
+    sys.exit("\n".join(missing))
