@@ -4,7 +4,16 @@
  * console and serves its instance id over HTTP. Needs `mtools` and `syslinux`.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
@@ -111,8 +120,11 @@ export function testImage(cache: string): string {
   const run = (command: string, ...args: string[]): string =>
     execFileSync(command, args, { cwd: work, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   try {
-    const kernel = /Depends: (linux-image-\S+)/.exec(run("apt-cache", "depends", "linux-image-cloud-amd64"))?.[1];
-    if (kernel === undefined) throw new Error("no kernel package: is this Debian, and was apt-get update run?");
+    const kernel = /Depends: (linux-image-\S+)/.exec(
+      run("apt-cache", "depends", "linux-image-cloud-amd64"),
+    )?.[1];
+    if (kernel === undefined)
+      throw new Error("no kernel package: is this Debian, and was apt-get update run?");
     run("apt-get", "download", "busybox-static", kernel);
     for (const name of readdirSync(work)) if (name.endsWith(".deb")) run("dpkg-deb", "-x", name, "root");
     const root = join(work, "root");
@@ -128,7 +140,9 @@ export function testImage(cache: string): string {
       file("init", init),
       file("lease", lease),
       file("etc/acpi/PWRF/00000080", powerButton),
-      ...modules.map((name) => file(`lib/${name}.ko`, readFileSync(find(root, new RegExp(`^${name}\\.ko$`))))),
+      ...modules.map((name) =>
+        file(`lib/${name}.ko`, readFileSync(find(root, new RegExp(`^${name}\\.ko$`)))),
+      ),
     ]);
     writeFileSync(join(work, "initrd"), gzipSync(initrd, { level: 9 }));
     writeFileSync(join(work, "vmlinuz"), readFileSync(find(join(root, "boot"), /^vmlinuz-/)));

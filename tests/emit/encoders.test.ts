@@ -84,14 +84,31 @@ suite("encoders", (test) => {
     test.skip(`sh and env by a shell (skipped: ${noShell})`, () => {});
   }
 
-  test("oslo: $$ reads as $", () => {
-    fc.assert(
-      fc.property(oneLine, (word) => {
-        const made = encode("oslo", word);
-        assert.is(made.replaceAll("$$", "$"), word);
-        assert.not.match(made.replaceAll("$$", ""), /\$/);
-      }),
+  // As oslo.config does it: a backslash before a dollar makes two dollars of it, and two dollars are one.
+  const osloReads = (text: string): string => {
+    const doubled = text.replaceAll("\\$", "$$$$");
+    assert.not.match(
+      doubled.replaceAll("$$", ""),
+      /\$/,
+      "a dollar is left that oslo.config would take for a name",
     );
+    return doubled.replaceAll("$$", "$");
+  };
+
+  test("oslo: \\$ reads as $, whatever stands before it", () => {
+    for (const word of ["$", "$$", "\\$", "\\\\$name", "a$b", "$", "\\"])
+      assert.is(osloReads(encode("oslo", word)), word);
+    fc.assert(fc.property(oneLine, (word) => assert.is(osloReads(encode("oslo", word)), word)));
+  });
+
+  test("oslo: a whole value keeps its quotes and blanks", () => {
+    const reads = (line: string): string => {
+      const value = line.trim();
+      return value !== "" && value.at(0) === value.at(-1) && /^["']/.test(value) ? value.slice(1, -1) : value;
+    };
+    for (const word of ["'a'", '"a"', '"', "''", " a ", "'a", "a b", ""])
+      assert.is(reads(encode("osloValue", word)), word);
+    fc.assert(fc.property(oneLine, (word) => assert.is(reads(encode("osloValue", word)), word)));
   });
 
   test("json: the inside of a JSON string", () => {

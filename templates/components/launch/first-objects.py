@@ -77,7 +77,7 @@ def flavor(name, vcpus, ram, disk):
                 differs("flavor %s" % name)
             return
     if not lacks("flavor %s is missing" % name):
-        call("POST", url, {"flavor": {"name": name, "vcpus": vcpus, "ram": ram, "disk": disk, "id": "auto"}})
+        call("POST", url, {"flavor": {"name": name, "vcpus": vcpus, "ram": ram, "disk": disk}})
 
 
 def rule(allow):
