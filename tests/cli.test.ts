@@ -31,7 +31,7 @@ access:
   users: [{ name: ops, ssh_authorized_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 ops@desk"] }]
 nodes:
   one: { profile: base, interfaces: { management: { mac: "52:54:00:00:00:01", address: 10.0.0.1 } } }
-  two: { profile: compute, interfaces: { management: { mac: "52:54:00:00:00:02", address: 10.0.0.2 } } }
+  two: { profile: client, interfaces: { management: { mac: "52:54:00:00:00:02", address: 10.0.0.2 } } }
 `;
 
 suite("command line", (test) => {
@@ -42,6 +42,11 @@ suite("command line", (test) => {
     mkdirSync(join(cwd, "empty"));
     mkdirSync(join(cwd, "work", "below"), { recursive: true });
     writeFileSync(join(cwd, "work", "site.yaml"), siteText);
+    mkdirSync(join(cwd, "work", "profiles"));
+    writeFileSync(
+      join(cwd, "work", "profiles", "client.yaml"),
+      "profile: client\nextends: base\ncomponents: [openstack]\n",
+    );
   });
   test.after(() => rmSync(cwd, { recursive: true, force: true }));
 
@@ -154,7 +159,10 @@ suite("command line", (test) => {
   });
 
   test("problems: exit code 1, the report on the error output; which site is the first line", async () => {
-    writeFileSync(join(cwd, "empty", "bad.yaml"), siteText.replace("profile: base", "profile: bse"));
+    writeFileSync(
+      join(cwd, "empty", "bad.yaml"),
+      siteText.replace("profile: base", "profile: bse").replace("profile: client", "profile: base"),
+    );
     const { code, out, err } = await run(["render", "--site", "bad.yaml"], "empty");
     assert.equal([code, out], [1, "site: bad.yaml\n"]);
     assert.is(
@@ -177,9 +185,9 @@ suite("command line", (test) => {
   });
 
   test("no match lists what exists", async () => {
-    const { code, err } = await run(["check", "--profile", "compute", "--node", "one"]);
+    const { code, err } = await run(["check", "--profile", "client", "--node", "one"]);
     assert.is(code, 1);
-    assert.match(err, "the site has: one (base), two (compute < base)");
+    assert.match(err, "the site has: one (base), two (client < base)");
   });
 
   test("an output folder that cannot be written: exit code 3", async () => {

@@ -65,7 +65,7 @@ const restOfSite: Readonly<Record<string, string>> = {
     "networks:\n  management: { cidr: 10.0.0.0/24, gateway: 10.0.0.254 }\n  provider: { cidr: 203.0.113.0/24, gateway: 203.0.113.1 }",
   access: 'access: { users: [{ name: ops, ssh_authorized_keys: ["ssh-ed25519 AAAA ops"] }] }',
   nodes:
-    'nodes:\n  con01: { profile: tried, interfaces: { management: { mac: "52:54:00:0a:00:01", address: 10.0.0.1 } } }\n  com01: { profile: compute, interfaces: { management: { mac: "52:54:00:0a:00:0b", address: 10.0.0.11 } } }',
+    'nodes:\n  con01: { profile: tried, interfaces: { management: { mac: "52:54:00:0a:00:01", address: 10.0.0.1 } } }\n  com01: { profile: little, interfaces: { management: { mac: "52:54:00:0a:00:0b", address: 10.0.0.11 } } }',
 };
 
 /** In a cluster, what asks for several members is looked at too. */
@@ -115,6 +115,7 @@ async function problemsOf(example: Example, cluster = false): Promise<string> {
     if (example.kind === "part of a component")
       used = [putComponent(folder, `component: example\nsummary: An example\n${example.text}`)];
     if (example.kind === "profile") base = (parse(example.text) as { profile: string }).profile;
+    put(join(folder, "profiles", "little.yaml"), "profile: little\nextends: base\ncomponents: [openstack]\n");
     put(
       join(folder, "profiles", "tried.yaml"),
       `profile: tried\nextends: ${base}\ncomponents: [${["base", "controller"].includes(base) ? used : []}]\n`,
