@@ -1,5 +1,5 @@
 /** A timeline as a person reads it in a terminal. */
-import { oneLine } from "../watch/words.ts";
+import { oneLine, span } from "../watch/words.ts";
 import {
   type Item,
   kindTitles,
@@ -27,15 +27,10 @@ const letters: Readonly<Record<SpanKind, string>> = {
   reboot: "R",
 };
 
-/** Seconds as people read them: `0.4s`, `12s`, `3m05s`, `1h02m`. */
+/** Seconds as people read them, with a tenth below ten: `0.4s`, `12s`, `3m05s`, `1h02m`. */
 export function took(seconds: number): string {
   const value = Math.max(0, seconds);
-  if (value < 9.95) return `${value.toFixed(1)}s`;
-  const all = Math.round(value);
-  const two = (number: number): string => String(number).padStart(2, "0");
-  if (all < 60) return `${all}s`;
-  if (all < 3600) return `${Math.floor(all / 60)}m${two(all % 60)}s`;
-  return `${Math.floor(all / 3600)}h${two(Math.floor((all % 3600) / 60))}m`;
+  return value < 9.95 ? `${value.toFixed(1)}s` : span(value * 1000);
 }
 
 /** The distance of an axis's ticks: the smallest round one that gives at most `most` of them. */
