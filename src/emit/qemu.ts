@@ -20,23 +20,31 @@ function userNetwork(nic: Interface): string[] {
 }
 
 /**
- * The arguments of qemu for a node.
+ * The arguments of qemu for a node. Its management card is on a network with a way out; its other cards are there,
+ * as cloud-init waits for all that it is to configure, and lead nowhere.
  * @param seed path of the node's seed.iso
  * @param image path of a cloud image of the node's target; it is not written to (-snapshot)
  */
 export function qemuArguments(plan: NodePlan, seed: string, image: string): readonly string[] {
   const management = plan.interfaces.find((nic) => nic.role === "management");
-  const card = plan.devices.find(
-    (device) =>
-      device.kind === "card" && management !== undefined && device.networks.includes(management.network),
+  const cards = plan.devices.filter((device) => device.kind === "card");
+  const main = cards.find(
+    ({ networks }) => management !== undefined && networks.includes(management.network),
   );
-  const nic = ["user", "model=virtio-net-pci"];
-  if (card?.kind === "card" && card.mac !== null) nic.push(`mac=${card.mac}`);
-  if (management !== undefined) nic.push(...userNetwork(management));
+  const mac = (card: (typeof cards)[number] | undefined): string[] =>
+    card === undefined || card.mac === null ? [] : [`mac=${card.mac}`];
+  const way = ["user", "model=virtio-net-pci", ...mac(main)];
+  if (management !== undefined) way.push(...userNetwork(management));
+  const others = cards.filter((card) => card !== main && card.mac !== null);
   return [
     "qemu-system-x86_64",
-    ...["-accel", "kvm", "-accel", "tcg", "-m", plan.size.memory, "-smp", String(plan.size.cpus)],
+    ...["-accel", "kvm", "-accel", "tcg", "-cpu", "max"],
+    ...["-m", plan.size.memory, "-smp", String(plan.size.cpus)],
     ...["-nographic", "-snapshot", "-drive", `file=${image},if=virtio,format=qcow2`],
-    ...["-drive", `file=${seed},if=virtio,format=raw,readonly=on`, "-nic", nic.join(",")],
+    ...["-drive", `file=${seed},if=virtio,format=raw,readonly=on`, "-nic", way.join(",")],
+    ...others.flatMap((card, index) => [
+      "-nic",
+      ["hubport", `hubid=${index + 1}`, "model=virtio-net-pci", ...mac(card)].join(","),
+    ]),
   ];
 }

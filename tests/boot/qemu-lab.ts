@@ -102,6 +102,7 @@ export async function withQemu(lab: LabDescription, test: () => Promise<void>): 
       for (const event of events.slice(-5)) console.error(`    ${JSON.stringify(event)}`);
     }
     if (process.env.SEEDSMITH_KEEP === "1") {
+      ledger.disown();
       say(`the lab ${lab.id} is left standing in ${lab.folder}`);
       throw error;
     }

@@ -66,7 +66,8 @@ suite("the base profile in qemu", (test) => {
       );
       await inside("old", "ping", "-c", "2", "-W", "5", "10.0.0.22");
       assert.is(await inside("old", "cat", "/sys/class/net/provider/address"), "52:54:00:cb:00:21");
-      assert.is(await inside("new", "cloud-init", "status"), "status: done");
+      // With the dots of its waiting.
+      assert.match(await inside("new", "cloud-init", "status", "--wait"), /status: done$/);
       assert.is(await inside("new", "systemctl", "--failed", "--no-legend", "--plain"), "");
 
       // A crash is seen at once, and after it the machine comes up from what it had written.

@@ -86,9 +86,12 @@ export function tryGuest(argv: readonly string[], seconds: number): Promise<stri
       errors += text;
     });
     child.on("error", (error) => end(error.message));
-    child.on("close", (status) =>
-      end(errors.trim().split("\n").at(-1) || `qemu ended with status ${status}`),
-    );
+    child.on("close", (status, signal) => {
+      const last = errors.trim().split("\n").at(-1) ?? "";
+      // An assertion of qemu's own names a line of its source, which helps nobody here.
+      const words = last.includes("Assertion `") ? "" : last.replace(/^\S*qemu-system-x86_64: /, "");
+      end(words || `qemu ended with ${signal ?? `status ${status}`}`);
+    });
   });
 }
 
