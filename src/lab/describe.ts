@@ -48,8 +48,14 @@ export function labTarget(
  * A node as a machine.
  * @param disk as the site says it, such as `40G`
  * @param seed absolute path of the folder with its seed
+ * @param firmware as the site says it; BIOS where it does not
  */
-export function labMachine(plan: NodePlan, disk: string | undefined, seed: string): LabMachine {
+export function labMachine(
+  plan: NodePlan,
+  disk: string | undefined,
+  seed: string,
+  firmware: LabMachine["firmware"] | null = null,
+): LabMachine {
   const size = (text: string, unit: number): number => Math.ceil((bytes(text) ?? 0) / unit);
   const cards = plan.devices.filter((device) => device.kind === "card");
   // A card that no file names keeps the name of its slot: the first of a virtual machine is ens3.
@@ -61,7 +67,7 @@ export function labMachine(plan: NodePlan, disk: string | undefined, seed: strin
     cpus: plan.size.cpus,
     memory: size(plan.size.memory, mebibyte),
     disk: size(disk ?? "20G", gibibyte),
-    firmware: "bios",
+    firmware: firmware ?? "bios",
     address: plan.address,
     user: plan.users.find(({ keys }) => keys.length > 0)?.name ?? null,
     interfaces: cards.map((card) => {

@@ -77,9 +77,10 @@ async function describe(
 ): Promise<Pick<LabState, "lab" | "notices" | "differences">> {
   const site = compiled.site;
   if (site === null) throw new Error("a lab without a site");
-  const machines = plans.map((plan) =>
-    labMachine(plan, site.byName.get(plan.node)?.doc.size?.disk, seedFolder(folder, plan.node)),
-  );
+  const machines = plans.map((plan) => {
+    const node = site.byName.get(plan.node);
+    return labMachine(plan, node?.doc.size?.disk, seedFolder(folder, plan.node), node?.firmware);
+  });
   for (const { node, waitsFor } of waitsForOthers(plans))
     throw new LabError(
       `${node} waits for ${waitsFor}, which is not among the nodes of this lab`,

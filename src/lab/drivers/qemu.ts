@@ -454,7 +454,7 @@ async function start(lab: LabDescription, name: string): Promise<void> {
           ...(proxy === null
             ? {}
             : {
-                "tmpfiles.extra": `f /etc/apt/apt.conf.d/91lab-proxy 0644 root root - Acquire::http::Proxy "${proxy}";\n`,
+                "tmpfiles.extra": `f /etc/apt/apt.conf.d/00lab-proxy 0644 root root - Acquire::http::Proxy "${proxy}";\n`,
               }),
         }
       : {},
