@@ -8,6 +8,7 @@ import { poll } from "../../src/lab/command.ts";
 import { running } from "../../src/lab/drivers/qemu/process.ts";
 import { qemu } from "../../src/lab/drivers/qemu.ts";
 import { buildImage } from "../../src/lab/images/build.ts";
+import { freshId } from "../../src/lab/state.ts";
 import { suite } from "../support/suite.ts";
 import { cache, say } from "./lab.ts";
 import { describe, type QemuNode, qemuWorkspace, verdictOf, withQemu } from "./qemu-lab.ts";
@@ -16,6 +17,9 @@ const nodes: readonly QemuNode[] = [
   { name: "old", profile: "base", octet: "21", address: "10.0.0.21", firmware: "bios" },
   { name: "new", profile: "base", octet: "22", address: "10.0.0.22", firmware: "uefi" },
 ];
+
+// What anybody can run, root or not: sockets, a hub, qemu's user network. `npm run test:boot:full` has the bridges.
+process.env.SEEDSMITH_QEMU_NETWORK = "hub";
 
 suite("the base profile in qemu", (test) => {
   test("comes to READY by BIOS and by UEFI; a kill is seen; power comes and goes; nothing is left", async () => {
@@ -26,7 +30,7 @@ suite("the base profile in qemu", (test) => {
     );
     say(`the image took ${Math.round((Date.now() - began) / 1000)} s`);
     const workspace = qemuWorkspace(nodes);
-    const lab = describe(workspace, "qemuboot", nodes);
+    const lab = describe(workspace, freshId(), nodes);
     await withQemu(lab, async () => {
       for (const { name } of nodes) await qemu.start(lab, name);
       const found = await Promise.all(nodes.map(({ name }) => verdictOf(lab, name, 1500)));
@@ -65,6 +69,8 @@ suite("the base profile in qemu", (test) => {
         Number(await inside("old", "sh", "-c", "df --output=size -BM / | tail -n 1 | tr -d ' M'")) > 7000,
       );
       await inside("old", "ping", "-c", "2", "-W", "5", "10.0.0.22");
+      // The gateway answers, and its name server knows the outside: packages came by it.
+      await inside("new", "ping", "-c", "2", "-W", "5", "10.0.0.254");
       assert.is(await inside("old", "cat", "/sys/class/net/provider/address"), "52:54:00:cb:00:21");
       // With the dots of its waiting.
       assert.match(await inside("new", "cloud-init", "status", "--wait"), /status: done$/);
@@ -103,7 +109,7 @@ suite("the base profile in qemu", (test) => {
     // Twice is as good as once.
     await qemu.destroy(lab);
     const left = execFileSync("ps", ["-eo", "args"], { encoding: "utf8" });
-    assert.not.match(left, /seedsmith-qemuboot/);
+    assert.not.match(left, `seedsmith-${lab.id}`);
     workspace.remove();
   });
 });

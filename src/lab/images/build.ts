@@ -21,6 +21,7 @@ import { machineApt } from "../apt-sources.ts";
 import { LabError, must, run } from "../command.ts";
 import { missingTools, toolEnvironment } from "../tools.ts";
 import {
+  capabilitiesPath,
   espGrub,
   finishCommand,
   finishedWord,
@@ -173,6 +174,7 @@ async function bootstrap(recipe: ImageRecipe, tar: string, progress: (line: stri
     "--dpkgopt=force-unsafe-io",
     `--include=${recipe.packages.join(",")}`,
     `--customize-hook=chroot "$1" systemctl enable ${recipe.enable.join(" ")}`,
+    `--customize-hook=chroot "$1" getcap -r /usr >"$1${capabilitiesPath}"`,
     ...recipe.settings.map((line) => `--aptopt=${line.replace(/;$/, "")}`),
     ...[recipe.release, tar, "-"],
   ];
@@ -199,7 +201,7 @@ async function bootstrap(recipe: ImageRecipe, tar: string, progress: (line: stri
  */
 const fillScript = `work=$1 disk=$2 uuid=$3 offset=$4 size=$5
 mkdir -p "$work/root"
-tar -xf "$work/root.tar" -C "$work/root" --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*'
+tar -xf "$work/root.tar" -C "$work/root" --numeric-owner --exclude='./dev/*'
 rm "$work/root.tar"
 cd "$work/root"
 rm -f etc/apt/sources.list etc/apt/sources.list.d/* etc/ssh/ssh_host_* etc/resolv.conf var/lib/systemd/random-seed

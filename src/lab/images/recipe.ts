@@ -158,6 +158,12 @@ export const finishedWord = "SEEDSMITH-IMAGE-FINISHED";
 export const finishPath = "/seedsmith-finish";
 
 /**
+ * Where the capabilities of files are listed meanwhile, as getcap prints them: they are attributes that only root
+ * can set, and that fakeroot cannot keep.
+ */
+export const capabilitiesPath = "/seedsmith-capabilities";
+
+/**
  * Runs as process 1, once, on the image's own kernel: grub-install wants to see the disk as a disk, which on
  * this side would take a loop device and root.
  */
@@ -173,7 +179,12 @@ if [ "$0" = ${finishPath} ]; then
   mv "$0" /run/finish
   exec sh /run/finish
 fi
-if grub-install --target=i386-pc --no-floppy /dev/vda && update-grub && sync && mount -o remount,ro /; then
+finish() {
+  while read -r path capabilities; do setcap "$capabilities" "$path" || return; done <${capabilitiesPath}
+  rm ${capabilitiesPath}
+  grub-install --target=i386-pc --no-floppy /dev/vda && update-grub && sync && mount -o remount,ro /
+}
+if finish; then
   echo ${finishedWord}
 fi
 echo o >/proc/sysrq-trigger

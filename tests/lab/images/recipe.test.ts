@@ -103,10 +103,8 @@ suite("the disk of an image", (test) => {
       ...["-drive", "file=/w/a,,b.raw,if=virtio,format=raw,cache=unsafe"],
     ]);
     // The word comes only after everything: it is what the build goes by.
-    assert.match(
-      finishScript,
-      /grub-install [^\n]* && update-grub && sync && mount -o remount,ro \/; then\n {2}echo/,
-    );
+    assert.match(finishScript, `if finish; then\n  echo ${finishedWord}\nfi\n`);
+    assert.match(finishScript, /grub-install [^\n]* && update-grub && sync && mount -o remount,ro \/\n}/);
     assert.is(finishScript.split(finishedWord).length, 2);
   });
 });
