@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { poll } from "../../src/lab/command.ts";
@@ -90,7 +91,24 @@ suite("the base profile in qemu", (test) => {
       assert.is(dead, true);
       say(`the kill was seen after ${Date.now() - killed} ms`);
       assert.match((await qemu.state(lab, "old")).reason, /SIGKILL/);
+
+      // So is the end of the network; and the port for ssh may have been taken by somebody else meanwhile.
+      const hub = running(join(lab.folder, "hub"))?.pid;
+      assert.type(hub, "number");
+      const port = Number(qemu.login(lab, "old")[2]);
+      process.kill(hub as number, "SIGKILL");
+      const lost = await poll(
+        5,
+        async () => ((await qemu.state(lab, "new")).power === "dead" ? true : null),
+        0.1,
+      );
+      assert.is(lost, true);
+      const squatter = createServer();
+      await new Promise<void>((resolve) => squatter.listen(port, "127.0.0.1", resolve));
       await qemu.start(lab, "old");
+      squatter.close();
+      assert.is.not(Number(qemu.login(lab, "old")[2]), port);
+      assert.is((await qemu.state(lab, "new")).power, "running");
 
       // In order.
       assert.is(await qemu.powerOff(lab, "new", 180), true);

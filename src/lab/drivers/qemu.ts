@@ -25,7 +25,6 @@ import type {
   Obstacle,
 } from "../driver.ts";
 import { readEvents } from "../events.ts";
-import { hostObstacles } from "../host.ts";
 import { imageObstacle, obtainImage } from "../images/obtain.ts";
 import { useImage } from "../images/store.ts";
 import { Ledger, ledgerFile, undoLedger } from "../ledger.ts";
@@ -140,11 +139,19 @@ function targetOf(lab: LabDescription, machine: LabMachine): LabTarget {
   return found;
 }
 
+/** What makes bridges. */
+const bridgeTools: Readonly<Record<string, string>> = {
+  ip: "iproute2",
+  nft: "nftables",
+  nsenter: "util-linux",
+  sysctl: "procps",
+};
+
 /** Whether labs here have bridges: they take root, and the tools of namespaces. */
 function networkKind(): "bridge" | "hub" {
-  const asked = process.env.SEEDSMITH_QEMU_NETWORK;
-  if (asked === "hub" || asked === "bridge") return asked;
-  return hostObstacles().length === 0 && existsSync("/dev/net/tun") ? "bridge" : "hub";
+  if (process.env.SEEDSMITH_QEMU_NETWORK === "hub") return "hub";
+  const root = process.platform === "linux" && process.getuid?.() === 0 && existsSync("/dev/net/tun");
+  return root && missingTools(bridgeTools) === null ? "bridge" : "hub";
 }
 
 /** What keeps qemu labs from running here, as far as it is the same for all machines. */
@@ -464,17 +471,34 @@ async function start(lab: LabDescription, name: string): Promise<void> {
   await answering(control, folder, name);
 }
 
+/** When each qemu was asked last whether it has stopped its machine, and what it said. */
+const stopped = new Map<string, { readonly at: number; readonly full: boolean }>();
+
+/** Whether qemu has stopped a machine because it could not write its disk. It is asked every few seconds. */
+async function diskFull(control: string): Promise<boolean> {
+  const known = stopped.get(control);
+  if (known !== undefined && Date.now() - known.at < 5000) return known.full;
+  stopped.set(control, { at: Date.now(), full: known?.full ?? false });
+  const said = await controlling(control, (qemu) => qemu.run("query-status"), 5).catch(() => null);
+  const full = (said as { status?: string } | null)?.status === "io-error";
+  stopped.set(control, { at: Date.now(), full });
+  return full;
+}
+
 async function state(lab: LabDescription, name: string): Promise<MachineState> {
   const end = ending(folderOf(lab, name));
   if (end.kind === "died") return { power: "dead", reason: end.reason };
   if (end.kind !== "running") return { power: "off", reason: "" };
   const setup = setupOf(lab);
-  const hub = setup?.network === "hub" ? ending(hubFolder(lab)) : null;
-  return hub !== null && hub.kind !== "running"
-    ? {
-        power: "dead",
-        reason: `its network is gone: ${hub.kind === "died" ? hub.reason : "the hub was ended"}`,
-      }
+  if (setup === null) return { power: "running", reason: "" };
+  const hub = setup.network === "hub" ? ending(hubFolder(lab)) : null;
+  if (hub !== null && hub.kind !== "running")
+    return {
+      power: "dead",
+      reason: `its network is gone: ${hub.kind === "died" ? hub.reason : "the hub was ended"}`,
+    };
+  return (await diskFull(controlOf(setup, lab, name)))
+    ? { power: "dead", reason: `its disk cannot be written: is the disk of ${lab.folder} full?` }
     : { power: "running", reason: "" };
 }
 

@@ -28,7 +28,7 @@ export function sshCommand(way: Way): string[] {
   const option = (text: string) => ["-o", text];
   return [
     ...way.within,
-    ...["ssh", "-p", String(way.port)],
+    ...["ssh", ...(way.port === 22 ? [] : ["-p", String(way.port)])],
     // The machine's keys were made by its first boot; whoever has them keeps them.
     ...option("StrictHostKeyChecking=accept-new"),
     ...option(`UserKnownHostsFile=${way.known}`),
@@ -44,7 +44,7 @@ export function sshCommand(way: Way): string[] {
 export function remoteCommand(way: Way, argv: readonly string[]): string[] {
   const command = sshCommand(way);
   const target = command.pop() ?? "";
-  const options = ["BatchMode=yes", "LogLevel=ERROR", "ConnectTimeout=15", "ServerAliveInterval=15"];
+  const options = ["BatchMode=yes", "LogLevel=ERROR", "ConnectTimeout=60", "ServerAliveInterval=15"];
   // A configuration of this user's may say anything; the lab's own key needs none.
   if (way.key !== null) command.push("-F", "/dev/null");
   if (way.shared !== null)
