@@ -177,7 +177,8 @@ function commandLines(page: string): string[] {
   const text = read(page);
   for (const [, body = ""] of text.matchAll(/^```(?:sh|console)\n([\s\S]*?)^```$/gm))
     for (const line of body.split("\n"))
-      for (const [, rest = ""] of line.matchAll(/^(?:\$ )?(?:.*&& )?npx seedsmith (.*)$/g)) lines.push(rest);
+      for (const [, rest = ""] of line.matchAll(/^(?:[$#] )?(?:.*&& )?npx seedsmith (.*)$/g))
+        lines.push(rest);
   for (const [, rest = ""] of text
     .replaceAll(/^```[\s\S]*?^```$/gm, "")
     .matchAll(/`(?:npx )?seedsmith ([^`\n]+)`/g))
@@ -187,17 +188,23 @@ function commandLines(page: string): string[] {
 
 suite("docs: command lines", (test) => {
   const general = help("--help");
+  const labs = help("lab", "--help");
   const known = new Map<string, string>();
   for (const page of ["README.md", ...docs]) {
     for (const line of commandLines(page)) {
       test(`${page}: seedsmith ${line}`, () => {
-        const [command = "", ...args] = line.split(/\s+/);
+        const [first = "", ...rest] = line.split(/\s+/);
+        // `lab up` is one command; what follows `--` is another program's.
+        const command = first === "lab" ? `lab ${rest.shift() ?? ""}`.trim() : first;
+        const args = rest.includes("--") ? rest.slice(0, rest.indexOf("--")) : rest;
         if (command.startsWith("--")) {
           assert.ok(general.includes(command), `seedsmith --help does not name ${command}`);
           return;
         }
-        assert.match(general, new RegExp(`^  ${command} `, "m"), `there is no command ${command}`);
-        const text = known.get(command) ?? help(command, "--help");
+        const list = first === "lab" ? labs : general;
+        if (command !== "lab")
+          assert.match(list, new RegExp(`^  ${command} `, "m"), `there is no command ${command}`);
+        const text = known.get(command) ?? help(...command.split(" "), "--help");
         known.set(command, text);
         for (const option of args.filter((arg) => arg.startsWith("-")))
           assert.match(text, new RegExp(`^  ${option}( |$)`, "m"), `${command} has no ${option}`);
