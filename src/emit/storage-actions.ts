@@ -208,6 +208,22 @@ function zfs(actions: StorageAction[], storage: Layout, disk: SystemDisk): void 
       volume,
       properties: set,
     });
+  // The root is mounted before /boot, and so made first.
+  actions.push({
+    type: "zpool",
+    id: "rpool",
+    pool: "rpool",
+    vdevs: [rest],
+    mountpoint: "/",
+    pool_properties: { ashift: 12, autotrim: "on", version: null },
+    fs_properties: { ...properties, dnodesize: "auto" },
+    default_features: true,
+  });
+  dataset("rpool", "ROOT", { canmount: "off", mountpoint: "none" });
+  dataset("rpool", "ROOT/ubuntu", { canmount: "on", mountpoint: "/" });
+  dataset("rpool", "ROOT/ubuntu/var", { canmount: "off" });
+  for (const volume of ["var/lib", "var/log", "var/spool"])
+    dataset("rpool", `ROOT/ubuntu/${volume}`, { canmount: "on" });
   actions.push({
     type: "zpool",
     id: "bpool",
@@ -225,21 +241,6 @@ function zfs(actions: StorageAction[], storage: Layout, disk: SystemDisk): void 
   });
   dataset("bpool", "BOOT", { canmount: "off", mountpoint: "none" });
   dataset("bpool", "BOOT/ubuntu", { canmount: "on", mountpoint: "/boot" });
-  actions.push({
-    type: "zpool",
-    id: "rpool",
-    pool: "rpool",
-    vdevs: [rest],
-    mountpoint: "/",
-    pool_properties: { ashift: 12, autotrim: "on", version: null },
-    fs_properties: { ...properties, dnodesize: "auto" },
-    default_features: true,
-  });
-  dataset("rpool", "ROOT", { canmount: "off", mountpoint: "none" });
-  dataset("rpool", "ROOT/ubuntu", { canmount: "on", mountpoint: "/" });
-  dataset("rpool", "ROOT/ubuntu/var", { canmount: "off" });
-  for (const volume of ["var/lib", "var/log", "var/spool"])
-    dataset("rpool", `ROOT/ubuntu/${volume}`, { canmount: "on" });
 }
 
 function data(actions: StorageAction[], storage: Layout): void {
