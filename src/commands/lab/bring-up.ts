@@ -160,8 +160,9 @@ export async function bringUp(request: LabRequest): Promise<Up | number> {
   for (const difference of differences) view.note(`unlike production: ${difference}`);
 
   const ledger = Ledger.begin(lab.id, folder);
-  // Bundles of an earlier lab would be taken for this one's.
-  for (const name of readdirSync(folder)) if (keptFiles.test(name)) rmSync(join(folder, name));
+  // Bundles and records of an earlier lab would be taken for this one's.
+  for (const name of readdirSync(folder))
+    if (keptFiles.test(name)) rmSync(join(folder, name), { recursive: true });
   let state: LabState = {
     format: 1,
     lab,
