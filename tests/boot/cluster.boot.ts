@@ -23,7 +23,7 @@ nodes:
 ${names
   .map(
     (name, index) => `  ${name}:
-    profile: controller
+    profile: environment
     interfaces:
       management: { mac: "52:54:00:0a:00:0${index + 1}", address: 10.0.0.${index + 1} }
       provider: { mac: "52:54:00:cb:00:0${index + 1}" }

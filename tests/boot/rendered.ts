@@ -18,10 +18,13 @@ export const cache = process.env.SEEDSMITH_CACHE ?? join(repository, ".cache");
 /** A workspace with a site, made for one test. */
 export class Workspace {
   readonly folder: string;
+  readonly #site: string;
 
-  constructor() {
+  /** @param of the tests whose folder `site` is taken */
+  constructor(of: "boot" | "cloud" = "boot") {
     this.folder = mkdtempSync(join(tmpdir(), "seedsmith-boot-"));
-    cpSync(join(repository, "tests", "boot", "site"), this.folder, { recursive: true });
+    this.#site = of;
+    cpSync(join(repository, "tests", of, "site"), this.folder, { recursive: true });
   }
 
   write(path: string, text: string): void {
@@ -49,7 +52,7 @@ export class Workspace {
   }
 
   path(...parts: string[]): string {
-    return join(this.folder, "build", "boot", ...parts);
+    return join(this.folder, "build", this.#site, ...parts);
   }
 
   /** The rendered bytes of a node's seed. */
@@ -59,7 +62,7 @@ export class Workspace {
 
   /** Every secret of the site by name. */
   secrets(): Record<string, string> {
-    const store = JSON.parse(readFileSync(join(this.folder, ".seedsmith", "boot.json"), "utf8")) as {
+    const store = JSON.parse(readFileSync(join(this.folder, ".seedsmith", `${this.#site}.json`), "utf8")) as {
       secrets: Record<string, { value: string }>;
     };
     return Object.fromEntries(Object.entries(store.secrets).map(([name, { value }]) => [name, value]));
@@ -92,7 +95,12 @@ export async function makeLab(): Promise<Lab> {
 }
 
 /** Adds a node of the workspace's site as a machine, switched off. */
-export async function addNode(lab: Lab, workspace: Workspace, node: string): Promise<Machine> {
+export async function addNode(
+  lab: Lab,
+  workspace: Workspace,
+  node: string,
+  binds: readonly string[] = [],
+): Promise<Machine> {
   const octet = octets[node];
   if (octet === undefined) throw new Error(`no MAC address for ${node}`);
   return await lab.addMachine({
@@ -103,6 +111,7 @@ export async function addNode(lab: Lab, workspace: Workspace, node: string): Pro
       { segment: "provider", name: "provider", mac: `52:54:00:cb:00:${octet}` },
     ],
     capabilities: ["all"],
+    binds,
   });
 }
 

@@ -1,0 +1,154 @@
+/** A controller and a compute node from bare roots to two instances that answer, through a power cut, by seeds alone. */
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Lab } from "../../src/lab/lab.ts";
+import type { Machine } from "../../src/lab/machine.ts";
+import { cache, story, Workspace } from "../boot/rendered.ts";
+import { suite } from "../support/suite.ts";
+import { testImage } from "./image.ts";
+import { cloudLab, longest, openstack, until } from "./machines.ts";
+
+/** Two instances: behind a router with a floating address, and on the provider network itself. */
+interface Instance {
+  readonly name: "inside" | "outside";
+  readonly network: "selfservice" | "provider";
+  address: string;
+  id: string;
+}
+
+suite("instances", (test) => {
+  let lab: Lab;
+  let con01: Machine;
+  let com01: Machine;
+  let powered = 0;
+  const workspace = new Workspace("cloud");
+  const inside: Instance = { name: "inside", network: "selfservice", address: "", id: "" };
+  const outside: Instance = { name: "outside", network: "provider", address: "", id: "" };
+  const both = [inside, outside];
+  const since = (): number => Math.round((Date.now() - powered) / 1000);
+
+  test.before(async () => {
+    testImage(cache);
+    ({ lab, con01, com01 } = await cloudLab(workspace));
+  });
+  test.after(async () => {
+    await lab?.collect(join(cache, "logs", "cloud"));
+    await lab?.destroy();
+    workspace.remove();
+  });
+
+  const answers = async ({ address, id }: Instance): Promise<true | string> => {
+    const ping = await lab.outside(["ping", "-c", "1", "-W", "2", address]);
+    if (ping.status !== 0) return `${address} does not answer ping`;
+    const page = await lab.outside(["curl", "--silent", "--max-time", "5", `http://${address}/`]);
+    return page.stdout.trim() === id || `http://${address}/ says "${page.stdout.trim()}", not ${id}`;
+  };
+  const allActive = async (): Promise<true | string> => {
+    const list = await openstack(con01, "openstack server list -f value -c Name -c Status");
+    assert.not.match(list, "ERROR", `${list}\n${await story(com01)}`);
+    const active = list.split("\n").filter((line) => line.endsWith(" ACTIVE"));
+    return active.length === both.length || list;
+  };
+
+  test("both nodes, powered on at the same moment, come up READY", async () => {
+    powered = Date.now();
+    await Promise.all([con01.start(), com01.start()]);
+    const verdicts = [con01, com01].map(async (machine) => {
+      const verdict = await machine.waitVerdict({ timeout: 3000 });
+      assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
+      console.log(`  ${machine.name} READY ${since()} s after power-on`);
+    });
+    await Promise.all(verdicts);
+    for (const line of [...longest(con01), ...longest(com01)]) console.log(`  ${line}`);
+  });
+
+  test("a person uploads an image and starts two instances: both become ACTIVE", async () => {
+    copyFileSync(testImage(cache), join(con01.root, "root", "image"));
+    await openstack(
+      con01,
+      "openstack image create --disk-format raw --container-format bare --file /root/image test -f value -c status",
+    );
+    for (const { name, network } of both)
+      await openstack(
+        con01,
+        `openstack server create --image test --flavor m1.nano --network ${network} ${name} -f value -c id`,
+      );
+    await until("both ACTIVE", 600, allActive);
+    console.log(`  both ACTIVE ${since()} s after power-on`);
+  });
+
+  test("their consoles show that they booted, and got an address and metadata", async () => {
+    inside.address = await openstack(
+      con01,
+      "openstack floating ip create provider -f value -c floating_ip_address",
+    );
+    await openstack(con01, `openstack server add floating ip inside ${inside.address}`);
+    for (const instance of both) {
+      await until(`console of ${instance.name}`, 300, async () => {
+        const log = await openstack(con01, `openstack console log show ${instance.name}`);
+        return /TEST ready/.test(log) || log.split("\n").slice(-3).join("; ");
+      });
+      const log = await openstack(con01, `openstack console log show ${instance.name}`);
+      const fact = (name: string): string => new RegExp(`TEST ${name} (\\S+)`).exec(log)?.[1] ?? "";
+      const fixed = await openstack(
+        con01,
+        `openstack port list --server ${instance.name} -f json -c "Fixed IP Addresses"`,
+      );
+      assert.match(fixed, fact("local-ipv4"));
+      assert.match(fact("address"), fact("local-ipv4"));
+      assert.is(fact("hostname"), `${instance.name}.novalocal`);
+      assert.is(
+        fact("uuid"),
+        await openstack(con01, `openstack server show ${instance.name} -f value -c id`),
+      );
+      assert.is(fact("mtu"), instance.network === "provider" ? "1500" : "1450");
+      instance.id = fact("instance-id");
+      assert.match(instance.id, /^i-[0-9a-f]{8}$/);
+      if (instance === outside) outside.address = fact("local-ipv4");
+    }
+  });
+
+  test("from outside, the floating and the provider address answer ping and serve the instance's id", async () => {
+    for (const instance of both) await until(instance.name, 60, () => answers(instance));
+  });
+
+  test("security groups hold: without the rule for ICMP nobody answers ping, with it they do again", async () => {
+    const rule = await openstack(
+      con01,
+      "openstack security group rule list default --protocol icmp --ingress -f value -c ID",
+    );
+    assert.match(rule, /^[0-9a-f-]{36}$/);
+    await openstack(con01, `openstack security group rule delete ${rule}`);
+    for (const { address } of both)
+      await until(`silence of ${address}`, 60, async () => {
+        const ping = await lab.outside(["ping", "-c", "1", "-W", "1", address]);
+        return ping.status !== 0 || "answers ping";
+      });
+    // It is the rule that is gone, not the instance.
+    for (const { address, id } of both)
+      assert.is(
+        (await lab.outside(["curl", "--silent", "--max-time", "5", `http://${address}/`])).stdout.trim(),
+        id,
+      );
+    await openstack(con01, "openstack security group rule create --protocol icmp --ingress default");
+    for (const instance of both) await until(instance.name, 60, () => answers(instance));
+  });
+
+  test("after a power cut of both nodes everything answers again, without a hand", async () => {
+    await Promise.all([con01.kill(), com01.kill()]);
+    const begin = Date.now();
+    await Promise.all([con01.start(), com01.start()]);
+    await until("keystone", 300, async () => {
+      await openstack(con01, "openstack token issue");
+      return true;
+    });
+    await until("both ACTIVE", 600, allActive);
+    for (const instance of both) await until(instance.name, 300, () => answers(instance));
+    console.log(`  everything answers ${Math.round((Date.now() - begin) / 1000)} s after power is back`);
+    for (const machine of [con01, com01]) {
+      const checked = await machine.exec(["seedsmith-node", "check", "--within", "300"], { timeout: 900 });
+      assert.is(checked.status, 0, checked.stdout.slice(-2000));
+    }
+  });
+});
