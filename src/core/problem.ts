@@ -70,6 +70,8 @@ export const problemCodes = {
   "bad-name": "A name is not valid for what it names.",
   "bad-duration": "A duration is not a number with s, m or h.",
   "bad-size": "A size is not a number with M, G or T.",
+  rule: "A component states a rule, and a node breaks it.",
+  "too-small": "A node is smaller than what it runs takes.",
   "no-match": "Nothing of the site matches what was asked for.",
   "no-site": "There is no site file.",
   "no-login": "Nobody will be able to log in.",

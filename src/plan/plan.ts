@@ -42,6 +42,7 @@ import type {
 } from "./model.ts";
 import { asKey, type Instance, Needs, type Owner, type SecretKind } from "./needs.ts";
 import { order, type Vertex } from "./order.ts";
+import { checkRules } from "./rules.ts";
 
 /** Above this many nodes /etc/hosts names only the nodes that a node talks to: all in all would grow with the square. */
 export const hostsLimit = 256;
@@ -223,6 +224,7 @@ class NodePlanner {
     const node = this.#node;
     const { doc } = this.#site;
     const where = positionOf(this.#site.loaded, node.path, "key");
+    checkRules(node, this.#site, this.#owners, (owner) => this.#scope(owner), this.#rendering);
     const packages = this.#packages();
     const files = this.#files();
     const directories = this.#directories(files);

@@ -152,6 +152,19 @@ export interface ResourceDoc {
   readonly when?: When;
 }
 
+/** Something about a node that must be so; exactly one of given, inside, apart and at_most. */
+export interface RuleDoc {
+  readonly message: string;
+  readonly hint?: string;
+  /** The option that it is about: where that got its value is where a breach is reported. */
+  readonly option?: string;
+  readonly when?: When;
+  readonly given?: string;
+  readonly inside?: { readonly value: string; readonly of: string };
+  readonly apart?: { readonly value: string; readonly of: string };
+  readonly at_most?: { readonly value: Scalar; readonly limit: Scalar; readonly less?: number };
+}
+
 export interface ComponentDoc extends Nouns {
   readonly component: string;
   readonly summary: string;
@@ -161,6 +174,8 @@ export interface ComponentDoc extends Nouns {
   readonly secrets?: { readonly [name: string]: { readonly kind: "password" | "fernet" | "token" } };
   readonly names?: { readonly [word: string]: string | { readonly [target: string]: string } };
   readonly front?: boolean;
+  readonly rules?: readonly RuleDoc[];
+  readonly takes?: { readonly memory?: string; readonly disk?: string; readonly cpus?: number };
   readonly resources?: { readonly [name: string]: ResourceDoc };
 }
 

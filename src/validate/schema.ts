@@ -123,6 +123,27 @@ const option: Schema = object(
   ["type"],
 );
 
+/** Sizes as people write them here; the installer reads the same letters, in powers of 1024. */
+const size: Schema = { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 8G" };
+
+/** Something about a node that must be so. */
+const rule: Schema = object(
+  {
+    message: string,
+    hint: string,
+    option: string,
+    when,
+    given: text,
+    inside: object({ value: string, of: string }, ["value", "of"]),
+    apart: object({ value: string, of: string }, ["value", "of"]),
+    at_most: object({ value: scalar, limit: scalar, less: { type: "integer", minimum: 0 } }, [
+      "value",
+      "limit",
+    ]),
+  },
+  ["message"],
+);
+
 const givesValue: Schema = { type: ["string", "number", "boolean", "object"], additionalProperties: scalar };
 
 /** The nouns that components, profiles, the site and nodes may all carry. */
@@ -225,6 +246,8 @@ export const component: Schema = object(
     secrets,
     names,
     front: boolean,
+    rules: list(rule),
+    takes: object({ memory: size, disk: size, cpus: { type: "integer", minimum: 1 } }),
     ...nouns,
     resources: map(
       object({
@@ -246,9 +269,6 @@ const optionValues: Schema = map(map({}));
 /** cloud-init keys that seedsmith does not write; which ones those are is checked by validate/site. */
 const cloudConfig: Schema = { type: "object" };
 const ownNouns: Record<string, Schema> = { ...nouns, needs, cloud_config: cloudConfig };
-
-/** Sizes as people write them here; the installer reads the same letters, in powers of 1024. */
-const size: Schema = { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 8G" };
 
 const diskProperties: Record<string, Schema> = {
   serial: string,

@@ -3,7 +3,8 @@
 
 Usage: first-objects.py [check], one JSON object a line on standard input:
   {"kind": "flavor", "name", "vcpus", "ram", "disk"}   {"kind": "rule", "allow": "icmp" or "tcp/22"}
-  {"kind": "network", "name", "physical" or null, "cidr", "gateway", "pool": "FIRST-LAST", "dns": [..., null]}
+  {"kind": "network", "name", "physical" or null, "cidr", "gateway", "pool": "FIRST-LAST", "dns": [..., null],
+   "mtu": bytes or 0}
   {"kind": "router", "name", "inside": network, "outside": network}
 Environment: OS_AUTH_URL (ending in /v3), OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME.
 What is there is left alone. What is there and differs is an error: instances may use it, so a person decides. With
@@ -95,7 +96,7 @@ def rule(allow):
         make("security-group-rules", "security_group_rule", body)
 
 
-def network(name, physical, cidr, gateway, pool, dns):
+def network(name, physical, cidr, gateway, pool, dns, mtu=0):
     dns = [one for one in dns if one]
     gateway = gateway or str(next(ipaddress.ip_network(cidr).hosts()))
     found = find("networks", name=name, project_id=project)
@@ -106,7 +107,7 @@ def network(name, physical, cidr, gateway, pool, dns):
     elif lacks("network %s is missing" % name):
         return
     else:
-        body = {"name": name}
+        body = {"name": name, **({"mtu": mtu} if mtu else {})}
         if physical:
             body.update({"provider:network_type": "flat", "provider:physical_network": physical})
             body.update({"router:external": True, "shared": True})
