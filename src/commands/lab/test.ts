@@ -6,7 +6,7 @@ import { checkNode, type NodeChecks } from "../../lab/check.ts";
 import type { Driver, LabDescription } from "../../lab/driver.ts";
 import { destroyFolder, keptFiles } from "../../lab/ledger.ts";
 import { junitXml } from "../../lab/report/junit.ts";
-import { summaryText } from "../../lab/report/summary.ts";
+import { summary, summaryText } from "../../lab/report/summary.ts";
 import { bringUp, exitOf } from "./bring-up.ts";
 import { checksText } from "./check.ts";
 import { gather } from "./record.ts";
@@ -67,9 +67,11 @@ export async function test(request: LabRequest): Promise<number> {
   const targets = lab.targets.map(({ name }) => name).join(", ");
   const names = lab.machines.map(({ name }) => name).join(", ");
   const count = checks.reduce((sum, one) => sum + one.checks.length, 0);
+  const nodes = summary(records);
   json({
     event: "lab-test",
     ok,
+    nodes,
     site: lab.site,
     targets,
     driver: lab.driver,
@@ -77,7 +79,7 @@ export async function test(request: LabRequest): Promise<number> {
     bundles,
     seconds: (Date.now() - state.began) / 1000,
   });
-  say(summaryText(records));
+  say(summaryText(nodes));
   for (const notice of notices) say(`notice: ${notice}\n`);
   say(
     ok

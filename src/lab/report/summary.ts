@@ -1,27 +1,46 @@
-/** The end of a test in a table: a line a node. */
+/** The end of a test: a line a node. */
 import { oneLine } from "../watch/words.ts";
 import type { BootRecord } from "./boot-record.ts";
-import { kindTitles, timeline } from "./timeline.ts";
+import { type Item, kindTitles, type NodeTimeline, timeline } from "./timeline.ts";
 import { table, took, verdictWords } from "./timeline-text.ts";
 
-/**
- * Node, verdict, the time to it, the share of that which was neither fetching nor unpacking packages, and what took
- * longest.
- * @param records in the order in which they are to be shown
- */
-export function summaryText(records: readonly BootRecord[]): string {
-  if (records.length === 0) return "";
-  const found = timeline(records);
-  const rows = found.nodes.map(({ node, verdict, start, end, besidesPackages }) => {
-    const most = found.longest.find((item) => item.node === node);
-    const from = most?.from == null ? "" : ` (${most.from})`;
+/** How a node did, in short. */
+export interface NodeSummary {
+  readonly node: string;
+  readonly verdict: NodeTimeline["verdict"];
+  /** From being switched on to the verdict. */
+  readonly seconds: number;
+  /** The share of that which was neither fetching nor unpacking packages, 0 to 1. */
+  readonly besidesPackages: number;
+  /** What took longest; null where nothing is known. */
+  readonly longest: Item | null;
+}
+
+/** How each node did, in the order of the records. */
+export function summary(records: readonly BootRecord[]): readonly NodeSummary[] {
+  if (records.length === 0) return [];
+  const { nodes, longest } = timeline(records);
+  return nodes.map(({ node, verdict, start, end, besidesPackages }) => ({
+    node,
+    verdict,
+    seconds: Math.round((end - start) * 1000) / 1000,
+    besidesPackages,
+    longest: longest.find((item) => item.node === node) ?? null,
+  }));
+}
+
+/** The same as a table. */
+export function summaryText(nodes: readonly NodeSummary[]): string {
+  if (nodes.length === 0) return "";
+  const rows = nodes.map(({ node, verdict, seconds, besidesPackages, longest }) => {
+    const from = longest?.from == null ? "" : ` (${longest.from})`;
     return [
       node,
       verdictWords[verdict],
-      took(end - start),
+      took(seconds),
       `${Math.round(besidesPackages * 100)}%`,
-      most === undefined ? "" : took(most.seconds),
-      most === undefined ? "" : `${kindTitles[most.kind]}: ${oneLine(most.name)}${from}`,
+      longest === null ? "" : took(longest.seconds),
+      longest === null ? "" : `${kindTitles[longest.kind]}: ${oneLine(longest.name)}${from}`,
     ];
   });
   const lines = table(["node", "verdict", "after", "not packages", "longest", ""], rows, [2, 3, 4]);

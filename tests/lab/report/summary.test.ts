@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { summaryText } from "../../../src/lab/report/summary.ts";
+import { summary, summaryText } from "../../../src/lab/report/summary.ts";
 import { suite } from "../../support/suite.ts";
 import { event } from "../watch/fake-lab.ts";
 import { ran, record } from "./records.ts";
@@ -17,12 +17,12 @@ suite("the summary of a test", (test) => {
       ...ran("com01", "x", 5, 9, "step-fail"),
       event("com01", 9, "failed"),
     ]);
-    assert.equal(summaryText([good, bad]).split("\n"), [
+    assert.equal(summaryText(summary([good, bad])).split("\n"), [
       "node   verdict  after  not packages  longest",
       "con01  READY    1m40s           70%    1m00s  steps: name of db (c.yaml:7)",
       "com01  FAILED    9.0s          100%     5.0s  firmware, kernel, system: the system comes up",
       "",
     ]);
-    assert.is(summaryText([]), "");
+    assert.is(summaryText(summary([])), "");
   });
 });
