@@ -4,6 +4,7 @@ Everything here runs real processes, so times are short and real.
 """
 import ast
 import contextlib
+import glob
 import http.server
 import os
 import re
@@ -131,8 +132,9 @@ class Leftovers(Base):
             text.write("machine = node.Machine(%r, %r)\nmachine.folder(node.RUN)\n" % (self.folder, os.environ["PATH"]))
             text.write("machine.run(['sh', '-c', 'sleep 60 & echo $! >%s/pid; wait'], 60)\n" % self.folder)
         runner = subprocess.Popen([sys.executable, driver])
-        deadline = time.monotonic() + 10
-        while not (os.path.exists(self.folder + "/pid") and os.path.getsize(self.folder + "/pid")):
+        deadline = time.monotonic() + 30
+        note = self.machine.path(node.RUN + "/child-*")
+        while not all(found and os.path.getsize(found[0]) for found in map(glob.glob, (self.folder + "/pid", note))):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
         with open(self.folder + "/pid", encoding="ascii") as file:
