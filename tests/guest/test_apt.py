@@ -1,5 +1,6 @@
 """Archives and packages: locks, mirrors that are away, wrong names, services held back, what a kill leaves."""
 import os
+import signal
 import subprocess
 import sys
 import unittest
@@ -235,6 +236,50 @@ class Packages(AptWorld):
         self.assertIsNone(seen["stdin"])
         for word in ("--force-confdef", "--force-confold", "--no-install-recommends"):
             self.assertIn(word, seen["argv"])
+
+    def compiling(self, *calls):
+        """An apt-get whose packages call py3compile as maintainer scripts do."""
+
+        def apt_get(argv, env, stdin):
+            if "install" in argv and "-s" not in argv and "-f" not in argv:
+                path = next(word for word in argv if word.startswith("DPkg::Path=")).partition("=")[2]
+                self.assertTrue(path.endswith(node.SEARCH))
+                for call in calls:
+                    subprocess.run(["sh", "-c", "py3compile " + call], env={"PATH": path + ":/bin"}, check=True)
+            return self.machine.do_apt_get(argv, env, stdin)
+
+        self.machine.answers["apt-get"] = apt_get
+        for name in ("python3", "py3compile"):
+            self.machine.answers[name] = lambda *_: (0, "")
+        self.sow_packages("chrony")
+
+    def test_python_modules_are_compiled_once_for_all_packages(self):
+        self.compiling("-p python3-a:amd64", "-p python3-b", "-p python3-c /usr/share/c -V 3.11-")
+        out = self.ready()
+        self.assertEqual(self.calls("compileall"), ["python3 -m compileall -q -j 0 /usr/lib/python3/dist-packages"])
+        self.assertEqual(self.calls("py3compile"), ["py3compile -p python3-c /usr/share/c -V 3.11-"])
+        self.assertEqual(os.listdir(self.path(node.LATER)) + os.listdir(self.path(node.PENDING)), [])
+        self.assertIn("7/13 ok Python modules of new packages, compiled once for all: of 3 packages", out)
+        self.ready()
+        self.assertEqual(len(self.calls("compileall")), 1)
+
+    def test_packages_without_python_modules_compile_nothing(self):
+        self.compiling()
+        self.ready()
+        self.assertEqual(self.calls("compileall"), [])
+
+    def test_modules_that_a_killed_run_left_uncompiled_are_compiled(self):
+        self.compiling("-p python3-a")
+        self.machine.answers["python3"] = lambda *_: os.kill(os.getpid(), signal.SIGTERM) or (0, "")
+        self.assertEqual(self.go()[0], 1)
+        self.machine.answers["python3"] = lambda *_: (0, "")
+        self.ready()
+        self.assertEqual(len(self.calls("compileall")), 2)
+
+    def test_modules_that_cannot_be_compiled_stop_nothing(self):
+        self.compiling("-p python3-a")
+        self.machine.answers["python3"] = lambda *_: (1, "SyntaxError")
+        self.assertIn("again Python modules of new packages, compiled once for all: python3 exit 1: SyntaxError", self.ready())
 
     def test_keys_come_before_archives(self):
         places = []

@@ -58,7 +58,7 @@ class Side(World):
         self.ready()
         places = {event["step"]: event["n"] for event in self.events("step-ok") if "n" in event}
         self.assertEqual(self.order(), ["c/b", "c/a"])
-        self.assertEqual((places["c/a"], places["c/b"]), (11, 12))
+        self.assertEqual((places["c/a"], places["c/b"]), (12, 13))
 
     def test_blocks_that_do_not_say_so_come_one_after_the_other(self):
         blocks = [block("a", step("a", "true", repeat_safe=True)), block("b", step("b", "true", repeat_safe=True))]
@@ -109,7 +109,7 @@ class Side(World):
         self.machine.answers["second"] = second
         self.sow_blocks(block("a", step("a", "first", repeat_safe=False)), block("b", step("b", "second", repeat_safe=False)))
         out = self.failed("step=c/a", "from=c.yaml:a", "first words")
-        self.assertIn("12/14 FAIL b: second exit 1: second words", out)
+        self.assertIn("13/15 FAIL b: second exit 1: second words", out)
         self.assertEqual({event["step"]: event["from"] for event in self.events("step-fail")}, {"c/a": "c.yaml:a", "c/b": "c.yaml:b"})
 
     def test_a_bug_in_a_thread_is_a_named_failure(self):
