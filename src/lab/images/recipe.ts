@@ -51,6 +51,8 @@ export interface ImageRecipe {
   readonly files: Readonly<Record<string, string>>;
   readonly enable: readonly string[];
   readonly layout: typeof layout;
+  /** What mkfs is told, and what the image's own kernel does at the end. */
+  readonly making: readonly string[];
 }
 
 const grubDefaults = `# A machine of a lab is watched by its serial line, and nobody chooses from its menu.
@@ -81,6 +83,7 @@ export function imageRecipe(apt: AptConfiguration, target: string, release: stri
     },
     enable: cloudUnits,
     layout,
+    making: [mke2fsConfiguration, finishScript],
   };
 }
 

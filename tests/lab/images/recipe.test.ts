@@ -35,6 +35,7 @@ suite("the recipe of an image", (test) => {
     assert.match(key, /^[0-9a-f]{16}$/);
     assert.is(recipeKey(imageRecipe(apt, "debian-12", "bookworm")), key);
     assert.is.not(recipeKey(imageRecipe(apt, "debian-13", "trixie")), key);
+    assert.is.not(recipeKey({ ...recipe, making: [...recipe.making, ""] }), key);
     assert.is.not(recipeKey({ ...recipe, files: { ...recipe.files, "/etc/motd": "hello\n" } }), key);
     assert.is.not(
       recipeKey(imageRecipe({ ...apt, settings: ['Acquire::Retries "3";'] }, "debian-12", "bookworm")),
