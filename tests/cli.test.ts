@@ -85,6 +85,28 @@ suite("command line", (test) => {
     assert.fixture(whole, readFileSync(path, "utf8"));
   });
 
+  test("labs that are not there, and drivers that nobody has", async () => {
+    const [down, status, exec, driver, node, timeout] = await Promise.all([
+      run(["lab", "down"]),
+      run(["lab", "status", "--format", "json"]),
+      run(["lab", "exec", "one", "--", "true"]),
+      run(["lab", "up", "--driver", "nspwn"]),
+      run(["test", "--node", "thre"]),
+      run(["lab", "up", "--timeout", "5"]),
+    ]);
+    assert.equal([down.code, down.out], [0, "there is no lab of this site: nothing to take down\n"]);
+    assert.is(status.code, 3);
+    assert.is((JSON.parse(status.out) as { error: string }).error, "there is no lab of this site");
+    assert.equal([exec.code, exec.out], [3, ""]);
+    assert.match(exec.err, "hint: seedsmith lab up makes one");
+    assert.is(driver.code, 2);
+    assert.match(driver.err, 'there is no driver "nspwn": did you mean "nspawn"?');
+    assert.is(node.code, 1);
+    assert.match(node.err, 'the site has no node "thre"');
+    assert.is(timeout.code, 2);
+    assert.match(timeout.err, '--timeout is a number with s, m or h, such as 20m, not "5"');
+  });
+
   test("--version", async () => {
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
     assert.equal(await run(["--version"]), { code: 0, out: `${version}\n`, err: "" });

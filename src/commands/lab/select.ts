@@ -81,7 +81,7 @@ export async function select(request: LabRequest, compiled: Compiled, cache: str
     const { driver, inspection } = one;
     if (request.driver !== null) return { driver, inspection, why: `${driver.name}: ${inspection.how}` };
     const passed = candidates
-      .filter((other) => missing.has(other))
+      .filter((other) => other !== one && missing.has(other))
       .map((other) => `${other.driver.name}: ${missing.get(other)}`);
     const slower = candidates
       .slice(candidates.indexOf(one) + 1)
