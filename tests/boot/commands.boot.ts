@@ -305,6 +305,8 @@ suite("labs by the command line", (test) => {
     assert.ok(beyond(await snapshot(both), before, marks()).length > 5, "the test sees what is there");
     const down = await run(pair, "lab", "down");
     assert.is(down.code, 0, down.err);
+    assert.equal(readdirSync(labOf(pair)), ["records"], "what lab timeline reads is kept");
+    rmSync(labOf(pair), { recursive: true });
     assert.equal(beyond(await snapshot(both), before, marks()), []);
     assert.equal(
       before.filter((line) => marks().some((mark) => line.includes(mark)) && !existsSync(line)),
