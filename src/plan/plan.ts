@@ -39,10 +39,12 @@ import type {
   ProbeAction,
   Script,
   Step,
+  Unit,
 } from "./model.ts";
 import { asKey, type Instance, Needs, type Owner, type SecretKind } from "./needs.ts";
 import { order, type Vertex } from "./order.ts";
 import { checkRules } from "./rules.ts";
+import { Shared, Taken } from "./shared.ts";
 
 /** Above this many nodes /etc/hosts names only the nodes that a node talks to: all in all would grow with the square. */
 export const hostsLimit = 256;
@@ -69,6 +71,7 @@ export interface SitePlan {
 
 export function planSite(site: Site, library: Library, rendering: Rendering): SitePlan {
   const needs = new Needs(site, library, rendering);
+  const shared = new Shared();
   const componentOwners = new Map<string, Owner>();
   for (const name of site.groups.keys()) {
     const component = library.components.get(name) as Component;
@@ -144,6 +147,7 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
         mine,
         sequence.get(node) ?? [],
         rendering,
+        shared,
       ).plan();
       needs.forget(node, mine);
       owners.delete(node);
@@ -170,6 +174,8 @@ function carriesNouns(layer: Node["layers"][number]): boolean {
   ];
   return keys.some((key) => (layer.nouns as Record<string, unknown>)[key] !== undefined);
 }
+
+type UnitDoc = NonNullable<Owner["nouns"]["units"]>[number];
 
 interface Claim<T> {
   readonly item: T;
@@ -198,6 +204,11 @@ class NodePlanner {
   readonly #ids = new Map<string, number>();
   readonly #peers = new Set<string>();
   readonly #unitClaims = new Map<string, Claim<null>>();
+  readonly #unitsOf = new Map<Owner, readonly string[]>();
+  readonly #restartsOf = new Map<Component, readonly string[]>();
+  readonly #shared: Shared;
+  /** What the thing being made took so far. */
+  #taken: Taken | null = null;
   #used: ((name: string) => void) | null = null;
   /** Whether the text that #plain gave last lacks something: what is wrong with it then needs no second report. */
   #doubtful = false;
@@ -210,6 +221,7 @@ class NodePlanner {
     owners: readonly Owner[],
     sequence: readonly Vertex[],
     rendering: Rendering,
+    shared: Shared,
   ) {
     this.#node = node;
     this.#site = site;
@@ -217,7 +229,19 @@ class NodePlanner {
     this.#needs = needs;
     this.#owners = owners;
     this.#sequence = sequence;
-    this.#rendering = { ...rendering, used: (name) => this.#used?.(name) };
+    this.#shared = shared;
+    this.#rendering = {
+      ...rendering,
+      used: (name) => {
+        this.#used?.(name);
+        this.#taken?.used.add(name);
+      },
+      looked: (name, holder, value) => {
+        if (this.#taken?.scope !== holder) return;
+        if (name === ".") this.#taken.everything = true;
+        else this.#taken.looked.set(name, value);
+      },
+    };
   }
 
   plan(): NodePlan {
@@ -372,6 +396,31 @@ class NodePlanner {
     }
   }
 
+  /**
+   * What `make` gives here: what it gave on another node, if all that it looked up in the scope then is the same here.
+   * It may depend on the document and on the scope, and on nothing else of this node; what it gives is shared.
+   * @param of the object that it is made of, with a key that tells apart what is made of one object
+   */
+  #once<T>(of: object, key: string, scope: Scope, make: () => T): T {
+    const known = this.#shared.find(of, key, scope);
+    if (known !== null) {
+      for (const name of known.taken.used) this.#used?.(name);
+      for (const script of known.taken.scripts) this.#scripts.set(script.path, script);
+      return known.result as T;
+    }
+    if (this.#taken !== null) throw new Error("what is made once is made of nothing else that is");
+    const before = this.#rendering.problems.reports;
+    const taken = new Taken(scope);
+    this.#taken = taken;
+    try {
+      const result = make();
+      if (this.#rendering.problems.reports === before) this.#shared.keep(of, key, taken, result);
+      return result;
+    } finally {
+      this.#taken = null;
+    }
+  }
+
   #text(value: unknown, scope: Scope, owner: Owner, path: Path): Filled {
     return evaluateText(value, scope, owner.loaded, path, this.#rendering);
   }
@@ -436,7 +485,14 @@ class NodePlanner {
         if (!found.has(name)) found.set(name, from);
       }
     }
-    return [...found].map(([name, from]) => ({ name, from }));
+    return [...found].map(([name, from]) =>
+      this.#shared.same(
+        this.#library,
+        `package ${name}`,
+        { name, from },
+        (a, b) => longPosition(a.from) === longPosition(b.from),
+      ),
+    );
   }
 
   #archives(): NodePlan["apt"]["archives"] {
@@ -712,10 +768,10 @@ class NodePlanner {
     ] of owners) {
       const content: PlannedFile["content"] | null =
         doc.format === undefined
-          ? this.#wholeContent(doc, owner, path, scope)
+          ? this.#once(doc, "content", scope, () => this.#wholeContent(doc, owner, path, scope))
           : this.#structured(doc.format, doc.base === "package", settings.get(place) ?? [], from);
       if (content === null) continue;
-      files.push({
+      const file: PlannedFile = {
         path: place,
         owner: doc.owner ?? "root:root",
         mode: doc.mode ?? "0644",
@@ -724,7 +780,8 @@ class NodePlanner {
         // The units that read the file read it whoever wrote it.
         restarts: [...new Set([...replaced, owner].flatMap((one) => this.#restarts(one)))],
         from,
-      });
+      };
+      files.push(this.#shared.same(doc, "file", file, isSameFile));
     }
     for (const dropIn of this.#dropIns()) {
       const other = owners.get(dropIn.path);
@@ -745,6 +802,8 @@ class NodePlanner {
   #restarts(owner: Owner): readonly string[] {
     const { component } = owner;
     if (component === null) return this.#units(owner);
+    const known = this.#restartsOf.get(component);
+    if (known !== undefined) return known;
     const units = new Set<string>();
     for (const other of this.#owners) {
       if (other.component === null) continue;
@@ -752,13 +811,20 @@ class NodePlanner {
         other.component === component || requiresDeep(other.component, component.name, this.#library);
       if (requires) for (const unit of this.#units(other)) units.add(unit);
     }
-    return [...units];
+    const found = [...units];
+    this.#restartsOf.set(component, found);
+    return found;
   }
 
-  #units(owner: Owner): string[] {
-    return [...this.#items<{ unit: string }>(owner, "units")].map(({ item, path, scope }) =>
-      this.#plain(item.unit, scope, owner, [...path, "unit"]),
-    );
+  #units(owner: Owner): readonly string[] {
+    let units = this.#unitsOf.get(owner);
+    if (units === undefined) {
+      units = [...this.#items<{ unit: string }>(owner, "units")].map(({ item, path, scope }) =>
+        this.#plain(item.unit, scope, owner, [...path, "unit"]),
+      );
+      this.#unitsOf.set(owner, units);
+    }
+    return units;
   }
 
   #wholeContent(doc: FileDoc, owner: Owner, path: Path, scope: Scope): PlannedFile["content"] | null {
@@ -1000,10 +1066,7 @@ class NodePlanner {
   #dropIns(): PlannedFile[] {
     const claims = new Map<string, Claim<PlannedFile>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["units"]>[number]>(
-        owner,
-        "units",
-      )) {
+      for (const { item, path, from, scope } of this.#items<UnitDoc>(owner, "units")) {
         if (item.drop_in === undefined) continue;
         const unit = this.#plain(item.unit, scope, owner, [...path, "unit"]);
         const place = `/etc/systemd/system/${unit}.d/50-seedsmith.conf`;
@@ -1049,21 +1112,17 @@ class NodePlanner {
 
   // Actions
 
-  #id(owner: string, name: string): string {
-    const slug =
-      name
-        .toLowerCase()
-        .replace(/[^a-z0-9]+/g, "-")
-        .replace(/^-|-$/g, "")
-        .slice(0, 48) || "step";
-    const base = `${blockId(owner)}/${slug}`;
-    // A second one of a name is numbered, past names that end in that number themselves.
+  /** An action whose id is not taken on this node: a second one of an id is numbered. */
+  #numbered<T extends Action>(action: T): T {
+    const { id: base } = action;
+    // Past names that end in that number themselves.
     let count = (this.#ids.get(base) ?? 0) + 1;
     while (count > 1 && this.#ids.has(`${base}-${count}`)) count += 1;
     this.#ids.set(base, count);
-    const id = count === 1 ? base : `${base}-${count}`;
-    if (count > 1) this.#ids.set(id, 1);
-    return id;
+    if (count === 1) return action;
+    const id = `${base}-${count}`;
+    this.#ids.set(id, 1);
+    return { ...action, id };
   }
 
   #argv(
@@ -1075,7 +1134,11 @@ class NodePlanner {
     if (doc.script !== undefined) {
       const file = this.#script(owner, doc.script, [...path, "script"]);
       const place = `/usr/local/lib/seedsmith/${file?.component ?? owner.title}/${file?.name ?? doc.script}`;
-      if (file !== null) this.#scripts.set(place, { path: place, text: file.text, file: file.shown });
+      if (file !== null) {
+        const script = { path: place, text: file.text, file: file.shown };
+        this.#scripts.set(place, script);
+        this.#taken?.scripts.push(script);
+      }
       return [
         place,
         ...(doc.args ?? []).map((arg, index) => this.#plain(arg, scope, owner, [...path, "args", index])),
@@ -1157,6 +1220,18 @@ class NodePlanner {
     };
   }
 
+  #namedProbe(
+    kind: "ready" | "check",
+    doc: NamedProbeDoc,
+    scope: Scope,
+    owner: Owner,
+    path: Path,
+  ): ProbeAction {
+    return this.#numbered(
+      this.#once(doc, kind, scope, () => this.#probeAction(kind, doc, scope, owner, path)),
+    );
+  }
+
   #probeAction(
     kind: "ready" | "check",
     doc: NamedProbeDoc,
@@ -1167,7 +1242,7 @@ class NodePlanner {
     const name = this.#plain(doc.name, scope, owner, [...path, "name"]);
     return {
       kind,
-      id: this.#id(kind === "check" ? `${owner.title}/check` : owner.title, name),
+      id: actionId(kind === "check" ? `${owner.title}/check` : owner.title, name),
       name,
       probe: this.#probe(doc, scope, owner, path),
       within: seconds(doc.within ?? defaultWithin[kind]) ?? 180,
@@ -1221,7 +1296,7 @@ class NodePlanner {
     }
     return {
       kind: "step",
-      id: this.#id(owner.title, name),
+      id: actionId(owner.title, name),
       name,
       run: this.#argv(doc, scope, owner, path),
       user: doc.user === undefined ? null : this.#plain(doc.user, scope, owner, [...path, "user"]),
@@ -1239,7 +1314,9 @@ class NodePlanner {
   #steps(noun: "before_start" | "after_start", owner: Owner): Action[] {
     const first = owner.component === null ? this.#node : this.#site.groups.get(owner.component.name)?.[0];
     return [...this.#items<StepDoc>(owner, noun)].map(({ item, path, scope }) => {
-      const step = this.#step(item, scope, owner, path);
+      const step = this.#numbered(
+        this.#once(item, "step", scope, () => this.#step(item, scope, owner, path)),
+      );
       if (item.at === "first" && owner.component === null) {
         this.#rendering.problems.add({
           code: "wrong-value",
@@ -1250,7 +1327,7 @@ class NodePlanner {
       }
       if (item.at !== "first" || first === this.#node || step.unless === null) return step;
       if (first !== undefined) this.#peers.add(first.name);
-      return {
+      const wait: ProbeAction = {
         kind: "wait",
         id: step.id,
         name: `${step.name} on ${first?.name}`,
@@ -1260,6 +1337,7 @@ class NodePlanner {
         for: first?.name ?? null,
         from: step.from,
       };
+      return this.#shared.same(item, "wait", wait, isSameWait);
     });
   }
 
@@ -1289,18 +1367,13 @@ class NodePlanner {
       if (resource.ready !== undefined) {
         const scope = this.#needs.resourceScope(instance);
         lazy(scope, "gives", () => this.#needs.gives(instance));
-        waits.push(
-          this.#wait(
-            instance.id,
-            instance.first.name,
-            this.#probe(resource.ready, scope as Scope, providerOwner, [
-              "resources",
-              instance.resourceName,
-              "ready",
-            ]),
-            need.from,
-          ),
+        const { ready } = resource;
+        const path: Path = ["resources", instance.resourceName, "ready"];
+        const probe = this.#once(instance, "ready", scope as Scope, () =>
+          this.#probe(ready, scope as Scope, providerOwner, path),
         );
+        const wait = this.#wait(instance.id, instance.first.name, probe, need.from);
+        waits.push(this.#numbered(this.#shared.same(instance, "wait", wait, isSameWait)));
         continue;
       }
       for (const member of others) {
@@ -1326,14 +1399,8 @@ class NodePlanner {
         }
         for (const { doc, path } of remote) {
           if (!holds(doc.when, scope as Scope, provider.loaded, path, this.#rendering)) continue;
-          waits.push(
-            this.#wait(
-              `${instance.id}`,
-              member.name,
-              this.#probe(doc, scope as Scope, providerOwner, path),
-              need.from,
-            ),
-          );
+          const probe = this.#probe(doc, scope as Scope, providerOwner, path);
+          waits.push(this.#numbered(this.#wait(instance.id, member.name, probe, need.from)));
         }
       }
     }
@@ -1343,7 +1410,7 @@ class NodePlanner {
   #wait(what: string, on: string, probe: Probe, from: Position): ProbeAction {
     return {
       kind: "wait",
-      id: this.#id("wait", `${what} on ${on}`),
+      id: actionId("wait", `${what} on ${on}`),
       name: `${what} on ${on}`,
       probe,
       within: this.#site.waitForNodes,
@@ -1425,35 +1492,17 @@ class NodePlanner {
         return [...this.#waits(owner, merged), ...this.#steps("before_start", owner)];
       case "up": {
         const actions: Action[] = [];
-        for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["units"]>[number]>(
-          owner,
-          "units",
-        )) {
-          const unit = this.#plain(item.unit, scope, owner, [...path, "unit"]);
-          if (
-            !this.#doubtful &&
-            !/^[A-Za-z0-9@:_.\\-]+\.(service|socket|timer|target|path|mount)$/.test(unit)
-          ) {
-            this.#rendering.problems.add({
-              code: "bad-name",
-              at: positionOf(owner.loaded, [...path, "unit"]),
-              message: `"${unit}" is not the name of a unit`,
-              hint: "write it with its suffix, such as ssh.service",
-            });
-          }
-          const validate =
-            item.validate === undefined
-              ? null
-              : this.#probe(item.validate, scope, owner, [...path, "validate"]);
-          const within = seconds(item.within ?? defaultWithin.unit) ?? 300;
-          const claim = { item: null, from, key: asKey({ validate, within } as unknown as Value) };
-          this.#claim(this.#unitClaims, unit, `the unit ${unit}`, claim);
+        for (const { item, path, from, scope } of this.#items<UnitDoc>(owner, "units")) {
+          const { action, key } = this.#once(item, "unit", scope, () =>
+            this.#unit(item, scope, owner, path, from),
+          );
+          const { unit } = action;
+          this.#claim(this.#unitClaims, unit, `the unit ${unit}`, { item: null, from, key });
           // Equal claims merge: the unit is started where the first of them stands.
-          if (isMerged(merged, `unit ${unit}`)) continue;
-          actions.push({ kind: "unit", id: this.#id(owner.title, unit), unit, validate, within, from });
+          if (!isMerged(merged, `unit ${unit}`)) actions.push(this.#numbered(action));
         }
         for (const { item, path, scope } of this.#items<NamedProbeDoc>(owner, "ready"))
-          actions.push(this.#probeAction("ready", item, scope, owner, path));
+          actions.push(this.#namedProbe("ready", item, scope, owner, path));
         return actions;
       }
       case "after":
@@ -1471,11 +1520,43 @@ class NodePlanner {
         return (instance.resource.steps ?? []).flatMap((doc, index) => {
           const path: Path = ["resources", instance.resourceName, "steps", index];
           return holds(doc.when, scope as Scope, owner.loaded, path, this.#rendering)
-            ? [this.#step(doc, scope as Scope, owner, path)]
+            ? [
+                this.#numbered(
+                  this.#once(instance, `step ${index}`, scope as Scope, () =>
+                    this.#step(doc, scope as Scope, owner, path),
+                  ),
+                ),
+              ]
             : [];
         });
       }
     }
+  }
+
+  /** A unit's action, and what must be equal in all that claim the unit. */
+  #unit(
+    doc: UnitDoc,
+    scope: Scope,
+    owner: Owner,
+    path: Path,
+    from: Position,
+  ): { readonly action: Unit; readonly key: string } {
+    const unit = this.#plain(doc.unit, scope, owner, [...path, "unit"]);
+    if (!this.#doubtful && !/^[A-Za-z0-9@:_.\\-]+\.(service|socket|timer|target|path|mount)$/.test(unit)) {
+      this.#rendering.problems.add({
+        code: "bad-name",
+        at: positionOf(owner.loaded, [...path, "unit"]),
+        message: `"${unit}" is not the name of a unit`,
+        hint: "write it with its suffix, such as ssh.service",
+      });
+    }
+    const validate =
+      doc.validate === undefined ? null : this.#probe(doc.validate, scope, owner, [...path, "validate"]);
+    const within = seconds(doc.within ?? defaultWithin.unit) ?? 300;
+    return {
+      action: { kind: "unit", id: actionId(owner.title, unit), unit, validate, within, from },
+      key: asKey({ validate, within } as unknown as Value),
+    };
   }
 
   /** Checks in the order of the components; those that name another node by a need come last. */
@@ -1492,7 +1573,7 @@ class NodePlanner {
           if (instance !== null && !instance.members.includes(this.#node)) remote = true;
         };
         this.#used = used;
-        const action = this.#probeAction("check", item, scope, owner, path);
+        const action = this.#namedProbe("check", item, scope, owner, path);
         this.#used = null;
         (remote ? far : near).push(action);
       }
@@ -1572,6 +1653,43 @@ function requiresDeep(component: Component, name: string, library: Library): boo
     }
   }
   return names.has(name);
+}
+
+/** Whether a node's file is another node's too. */
+function isSameFile(a: PlannedFile, b: PlannedFile): boolean {
+  return (
+    a.content === b.content &&
+    a.path === b.path &&
+    a.owner === b.owner &&
+    a.mode === b.mode &&
+    a.once === b.once &&
+    a.restarts.join() === b.restarts.join() &&
+    longPosition(a.from) === longPosition(b.from)
+  );
+}
+
+/** Whether a node's wait is another node's too. */
+function isSameWait(a: ProbeAction, b: ProbeAction): boolean {
+  return (
+    a.probe === b.probe &&
+    a.id === b.id &&
+    a.name === b.name &&
+    a.within === b.within &&
+    a.hint === b.hint &&
+    a.for === b.for &&
+    longPosition(a.from) === longPosition(b.from)
+  );
+}
+
+/** The id of an action by its owner and name, before actions of one name are told apart. */
+function actionId(owner: string, name: string): string {
+  const slug =
+    name
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "-")
+      .replace(/^-|-$/g, "")
+      .slice(0, 48) || "step";
+  return `${blockId(owner)}/${slug}`;
 }
 
 /** An id from an owner's title (`profile base`): without blanks, as consoles and logs are split at them. */

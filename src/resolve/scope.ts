@@ -232,10 +232,20 @@ export function memberScope(node: Node, index: number, count: number): { readonl
   };
 }
 
+const groupScopes = new WeakMap<readonly Node[], Map<Component, Scope>>();
+
 /**
  * The nodes that run a component, as templates see them: host and address are the only member's, or the front's.
  */
 export function groupScope(component: Component, members: readonly Node[], site: Site): Scope {
+  const known = groupScopes.get(members) ?? new Map<Component, Scope>();
+  groupScopes.set(members, known);
+  const scope = known.get(component) ?? makeGroupScope(component, members, site);
+  known.set(component, scope);
+  return scope;
+}
+
+function makeGroupScope(component: Component, members: readonly Node[], site: Site): Scope {
   const views = members.map((node, index) => memberScope(node, index, members.length));
   const only = members.length === 1 ? members[0] : undefined;
   const front = site.doc.front;

@@ -47,6 +47,8 @@ export interface Rendering {
   readonly source: (file: string) => string | null;
   /** Told of every name that was looked up, by its first two steps (`needs.time`). */
   readonly used?: (name: string) => void;
+  /** Told of every name that was found, the scope of the stack that has it, and its value. */
+  readonly looked?: (name: string, holder: Scope, value: Value) => void;
 }
 
 type Token = [type: string, value: string, start: number, end: number, children?: Token[], close?: number];
@@ -308,10 +310,16 @@ type Lookup =
  * Looks a dotted name up: its first step in the innermost scope that has it, the others below it.
  * Nothing is ever silently empty.
  */
-export function lookup(name: string, stack: readonly Scope[], rendering: Pick<Rendering, "used">): Lookup {
+export function lookup(
+  name: string,
+  stack: readonly Scope[],
+  rendering: Pick<Rendering, "used" | "looked">,
+): Lookup {
   if (name === ".") {
     const top = stack[0] ?? {};
-    return { ok: true, value: (Object.hasOwn(top, itself) ? top[itself] : top) as Value };
+    const value = (Object.hasOwn(top, itself) ? top[itself] : top) as Value;
+    rendering.looked?.(name, top, value);
+    return { ok: true, value };
   }
   const steps = name.split(".");
   const first = steps[0] ?? "";
@@ -345,6 +353,7 @@ export function lookup(name: string, stack: readonly Scope[], rendering: Pick<Re
   }
   if (value instanceof Unavailable) return { ok: false, problem: value.problem };
   if (value === undefined) return { ok: false, problem: unknown(name, steps.at(-1) ?? "", [], taken) };
+  rendering.looked?.(name, holder, value);
   return { ok: true, value };
 }
 
