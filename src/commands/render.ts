@@ -6,7 +6,8 @@ import { runInNewContext } from "node:vm";
 import { type MessagePort, Worker } from "node:worker_threads";
 import type { Problem, Problems } from "../core/problem.ts";
 import type { Vault } from "../emit/cloud-config.ts";
-import { emitNode } from "../emit/node.ts";
+import type { Artifact } from "../emit/lines.ts";
+import { nodeEmitter } from "../emit/node.ts";
 import { qemuArguments } from "../emit/qemu.ts";
 import { findSite } from "../load/library.ts";
 import type { NodePlan } from "../plan/model.ts";
@@ -93,18 +94,19 @@ function renderNodes(
   old: Manifest | null,
   prefix: string,
   progress: (done: number) => void,
-): Part & { writer: TreeWriter | null; artifacts: Map<string, ReturnType<typeof emitNode>> } {
+): Part & { writer: TreeWriter | null; artifacts: Map<string, readonly Artifact[]> } {
   const writer = root === null ? null : new TreeWriter(root, old, prefix);
+  const emit = nodeEmitter(compiled.guest, vault);
   const origins = new Origins();
   const results: NodeResult[] = [];
-  const artifacts = new Map<string, ReturnType<typeof emitNode>>();
+  const artifacts = new Map<string, readonly Artifact[]>();
   let failure: Part["failure"] = null;
   const { problems, plan: sitePlan } = compiled;
   const plans: NodePlan[] = [];
   let done = 0;
   // A few nodes are all planned before anything is emitted; of many, each is finished before the next is begun.
   const finish = (plan: NodePlan): void => {
-    const made = emitNode(plan, compiled.guest, vault);
+    const made = emit(plan);
     for (const wrong of [
       ...verifyNode(made),
       ...(plan.install === undefined ? [] : (compiled.judgeInstall?.(made, plan.install) ?? [])),
@@ -473,7 +475,7 @@ function raise(name: string): never {
 export function renderInMemory(
   compiled: Compiled,
   vault: Vault,
-): { problems: Problems; nodes: Map<string, ReturnType<typeof emitNode>>; results: readonly NodeResult[] } {
+): { problems: Problems; nodes: Map<string, readonly Artifact[]>; results: readonly NodeResult[] } {
   const part = renderNodes(
     compiled,
     compiled.chosen,

@@ -4,6 +4,7 @@ import type { Position } from "../core/position.ts";
 import { fill, secretsOf } from "../core/text.ts";
 import type { NodePlan } from "../plan/model.ts";
 import { countLines, type Run, runsOf, YamlFile } from "./lines.ts";
+import { Made } from "./made.ts";
 import { archiveFiles, program, type Reveal, seedFolder, stagePath } from "./program.ts";
 import { toYaml } from "./yaml.ts";
 
@@ -73,7 +74,7 @@ export function packRunner(runner: string): string {
 }
 
 /** The user-data of a node. */
-export function userData(plan: NodePlan, guest: Guest, vault: Vault): YamlFile {
+export function userData(plan: NodePlan, guest: Guest, vault: Vault, made: Made = new Made()): YamlFile {
   const { from } = plan;
   const file = new YamlFile().comment("cloud-config", from);
   file.put({ hostname: plan.node }, from);
@@ -114,14 +115,12 @@ export function userData(plan: NodePlan, guest: Guest, vault: Vault): YamlFile {
   for (const { key, value, from: at } of plan.cloudConfig) file.put({ [key]: value }, at);
 
   const add = file.list("write_files", from);
-  for (const written of writtenFiles(plan, guest, vault)) {
-    const { text, value, origins } = writeFilesItem(written);
-    add(text, value, origins);
-  }
+  for (const { text, value, origins } of writtenFiles(plan, guest, vault, made)) add(text, value, origins);
   return file;
 }
 
-function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<WrittenFile> {
+/** The items of write_files: what only this node has, its files and scripts, and what every node has. */
+function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault, made: Made): Generator<Item> {
   const { from } = plan;
   const hosts = [...plan.hosts].map(({ address, names, from: at }) => ({
     line: `${address} ${names.join(" ")}\n`,
@@ -129,71 +128,85 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault): Generator<Wr
   }));
   const head =
     "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n";
-  yield {
+  yield writeFilesItem({
     path: "/etc/hosts",
     permissions: "0644",
     content: head + hosts.map(({ line }) => line).join(""),
     from,
     lines: runsOf([from, from, from, from, ...hosts.map(({ at }) => at)]),
-  };
-  const listing = program(plan, vault.reveal);
-  yield {
+  });
+  const listing = program(plan, vault.reveal, made);
+  yield writeFilesItem({
     path: `${seedFolder}/program.json`,
     permissions: "0600",
     content: listing.text,
     from,
     lines: listing.origins,
-  };
+  });
   for (const archive of archiveFiles(plan, vault.reveal)) {
-    yield { path: archive.stage, permissions: "0600", content: archive.text, from: archive.from };
+    yield writeFilesItem({
+      path: archive.stage,
+      permissions: "0600",
+      content: archive.text,
+      from: archive.from,
+    });
     if (archive.keyring !== null && "stage" in archive.keyring)
-      yield {
+      yield writeFilesItem({
         path: archive.keyring.stage,
         permissions: "0600",
         content: archive.keyring.text,
         from: archive.from,
-      };
+      });
   }
   for (const [index, file] of plan.files.entries()) {
-    if (file.content.kind !== "whole") continue;
-    yield {
-      path: stagePath(index, file.path),
-      permissions: "0600",
-      content: fill(file.content.text, vault.reveal),
-      from: file.from,
-      lines: runsOf(file.content.lines),
-    };
+    const { content } = file;
+    if (content.kind === "whole")
+      yield made.of(file, `written${index}`, () =>
+        writeFilesItem({
+          path: stagePath(index, file.path),
+          permissions: "0600",
+          content: fill(content.text, vault.reveal),
+          from: file.from,
+          lines: runsOf(content.lines),
+        }),
+      );
   }
-  for (const script of plan.scripts) {
-    const at = { file: script.file, line: 1, column: 1 };
-    yield {
-      path: script.path,
+  for (const script of plan.scripts)
+    yield made.of(script, "written", () =>
+      writeFilesItem({
+        path: script.path,
+        permissions: "0755",
+        content: script.text,
+        from: { file: script.file, line: 1, column: 1 },
+        lines: [{ count: lineCount(script.text), file: script.file, line: 1, step: 1 }],
+      }),
+    );
+  yield* made.of(guest, "written", () => guestFiles(guest));
+}
+
+function guestFiles(guest: Guest): readonly Item[] {
+  const from = (name: string): Position => ({ file: `guest/${name}`, line: 1, column: 1 });
+  return [
+    {
+      path: "/usr/local/sbin/seedsmith-node",
       permissions: "0755",
-      content: script.text,
-      from: at,
-      lines: [{ count: lineCount(script.text), file: script.file, line: 1, step: 1 }],
-    };
-  }
-  const guestFile = (name: string): Position => ({ file: `guest/${name}`, line: 1, column: 1 });
-  yield {
-    path: "/usr/local/sbin/seedsmith-node",
-    permissions: "0755",
-    content: guest.packed ?? packRunner(guest.runner),
-    encoding: "gz+b64",
-    from: guestFile("seedsmith-node"),
-  };
-  yield {
-    path: "/etc/systemd/system/seedsmith-node.service",
-    permissions: "0644",
-    content: guest.unit,
-    from: guestFile("seedsmith-node.service"),
-  };
-  yield {
-    path: "/var/lib/cloud/scripts/per-boot/50-seedsmith",
-    permissions: "0755",
-    content: guest.hook,
-    from: guestFile("50-seedsmith"),
-  };
+      content: guest.packed ?? packRunner(guest.runner),
+      encoding: "gz+b64",
+      from: from("seedsmith-node"),
+    },
+    {
+      path: "/etc/systemd/system/seedsmith-node.service",
+      permissions: "0644",
+      content: guest.unit,
+      from: from("seedsmith-node.service"),
+    },
+    {
+      path: "/var/lib/cloud/scripts/per-boot/50-seedsmith",
+      permissions: "0755",
+      content: guest.hook,
+      from: from("50-seedsmith"),
+    },
+  ].map(writeFilesItem);
 }
 
 /** Lines of a text, also of one that lacks its last line break. */

@@ -3,6 +3,7 @@ import { type Position, shortPosition } from "../core/position.ts";
 import { type Filled, fill } from "../core/text.ts";
 import type { Action, NodePlan, PlannedFile, Probe } from "../plan/model.ts";
 import { Lines } from "./lines.ts";
+import { Made } from "./made.ts";
 
 export type Reveal = (secret: string) => string;
 
@@ -123,6 +124,7 @@ export function archiveFiles(
   plan: NodePlan,
   reveal: Reveal,
 ): {
+  readonly archive: NodePlan["apt"]["archives"][number];
   readonly stage: string;
   readonly path: string;
   readonly text: string;
@@ -146,6 +148,7 @@ export function archiveFiles(
       "",
     ].join("\n");
     return {
+      archive,
       name: archive.name,
       stage: `${seedFolder}/files/archive-${archive.name}.sources`,
       path: `/etc/apt/sources.list.d/seedsmith-${archive.name}.sources`,
@@ -165,36 +168,45 @@ export function archiveFiles(
   });
 }
 
+/** One item of a list: what it is made of, where it comes from, and what the runner is to read. */
+interface Listed {
+  readonly thing: object;
+  /** The thing's place in its list, where that is part of what the runner is to read. */
+  readonly place?: number;
+  readonly from: Position;
+  readonly value: () => unknown;
+}
+
+/** One item on one line, if that is not too long. */
+function itemText(value: unknown, indent: string): string {
+  const short = JSON.stringify(value, null, 1)
+    .split("\n")
+    .map((line) => line.trimStart())
+    .join(" ");
+  return short.length <= 100 ? short : JSON.stringify(value, null, 2).replaceAll("\n", `\n${indent}`);
+}
+
 /**
  * The program as JSON text, an item a line or a few, with the origin of each line.
  * @param reveal gives the secrets' values: the text holds them and belongs into files of mode 0600 only
+ * @param made what was written of other nodes with the same secrets
  */
-export function program(plan: NodePlan, reveal: Reveal): Lines {
+export function program(plan: NodePlan, reveal: Reveal, made: Made = new Made()): Lines {
   const lines = new Lines();
   const from = plan.from;
   const field = (name: string, value: unknown, last = false): void => {
     lines.add(`  ${JSON.stringify(name)}: ${JSON.stringify(value)}${last ? "" : ","}\n`, from);
   };
-  const list = (
-    indent: string,
-    name: string,
-    items: readonly { readonly value: unknown; readonly from: Position }[],
-    last = false,
-  ): void => {
+  const list = (indent: string, name: string, items: readonly Listed[], last = false): void => {
     if (items.length === 0) {
       lines.add(`${indent}${JSON.stringify(name)}: []${last ? "" : ","}\n`, from);
       return;
     }
     lines.add(`${indent}${JSON.stringify(name)}: [\n`, items[0]?.from ?? from);
-    items.forEach((item, index) => {
-      const body = JSON.stringify(item.value, null, 1)
-        .split("\n")
-        .map((line) => line.trimStart());
-      const short = body.join(" ");
-      const end = index === items.length - 1 ? "" : ",";
-      const text =
-        short.length <= 100 ? short : JSON.stringify(item.value, null, 2).replaceAll("\n", `\n${indent}  `);
-      lines.add(`${indent}  ${text}${end}\n`, item.from);
+    const inner = `${indent}  `;
+    items.forEach(({ thing, place = 0, from: at, value }, index) => {
+      const text = made.of(thing, `program${inner}${place}`, () => itemText(value(), inner));
+      lines.add(`${inner}${text}${index === items.length - 1 ? "" : ","}\n`, at);
     });
     lines.add(`${indent}]${last ? "" : ","}\n`, items.at(-1)?.from ?? from);
   };
@@ -212,8 +224,9 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
   list(
     "    ",
     "archives",
-    archives.map(({ name, path, stage, keyring, from: at }) => ({
-      value: {
+    archives.map(({ archive, name, path, stage, keyring, from: at }) => ({
+      thing: archive,
+      value: () => ({
         name,
         path,
         stage,
@@ -224,7 +237,7 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
               ? keyring
               : { path: keyring.path, stage: keyring.stage },
         from: shortPosition(at),
-      },
+      }),
       from: at,
     })),
   );
@@ -232,7 +245,8 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
     "    ",
     "debconf",
     plan.debconf.map((item) => ({
-      value: { ...item, value: fill(item.value, reveal), from: shortPosition(item.from) },
+      thing: item,
+      value: () => ({ ...item, value: fill(item.value, reveal), from: shortPosition(item.from) }),
       from: item.from,
     })),
   );
@@ -240,7 +254,8 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
     "    ",
     "packages",
     plan.packages.map((item) => ({
-      value: { name: item.name, from: shortPosition(item.from) },
+      thing: item,
+      value: () => ({ name: item.name, from: shortPosition(item.from) }),
       from: item.from,
     })),
   );
@@ -249,14 +264,20 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
     "  ",
     "directories",
     plan.directories.map((item) => ({
-      value: { path: item.path, owner: item.owner, mode: item.mode, from: shortPosition(item.from) },
+      thing: item,
+      value: () => ({ path: item.path, owner: item.owner, mode: item.mode, from: shortPosition(item.from) }),
       from: item.from,
     })),
   );
   list(
     "  ",
     "files",
-    plan.files.map((item, index) => ({ value: file(item, index, reveal), from: item.from })),
+    plan.files.map((item, index) => ({
+      place: index,
+      thing: item,
+      value: () => file(item, index, reveal),
+      from: item.from,
+    })),
   );
   lines.add('  "blocks": [\n', from);
   plan.blocks.forEach((block, index) => {
@@ -268,7 +289,7 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
     list(
       "      ",
       "actions",
-      block.actions.map((item) => ({ value: action(item, reveal), from: item.from })),
+      block.actions.map((item) => ({ thing: item, value: () => action(item, reveal), from: item.from })),
       true,
     );
     lines.add(`    }${index === plan.blocks.length - 1 ? "" : ","}\n`, at);
@@ -277,7 +298,7 @@ export function program(plan: NodePlan, reveal: Reveal): Lines {
   list(
     "  ",
     "checks",
-    plan.checks.map((item) => ({ value: action(item, reveal), from: item.from })),
+    plan.checks.map((item) => ({ thing: item, value: () => action(item, reveal), from: item.from })),
     true,
   );
   lines.add("}\n", from);

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { CORE_SCHEMA, load, YAML11_SCHEMA } from "js-yaml";
 import * as assert from "uvu/assert";
-import { emitNode } from "../../src/emit/node.ts";
+import { nodeEmitter } from "../../src/emit/node.ts";
 import { toYaml } from "../../src/emit/yaml.ts";
 import { compileFiles, fakeVault, fileOf, siteText } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
@@ -209,7 +209,7 @@ suite("what a person writes", (test) => {
         assert.equal(problems, []);
         const plan = plans.get("n");
         assert.ok(plan !== undefined);
-        const artifacts = emitNode(plan, compiled.guest, fakeVault);
+        const artifacts = nodeEmitter(compiled.guest, fakeVault)(plan);
         const bytes = artifacts.find(({ name }) => name === "user-data")?.bytes;
         const data = load(new TextDecoder().decode(bytes), { schema: YAML11_SCHEMA }) as {
           final_message: string;

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import * as assert from "uvu/assert";
 import { type Compiled, compile } from "../../src/commands/compile.ts";
 import { renderInMemory } from "../../src/commands/render.ts";
-import { fakeVault, fixtures, inTemporaryFolder, writeTree } from "../support/build-site.ts";
+import type { Artifact } from "../../src/emit/lines.ts";
+import { fakeVault, fixtures, inTemporaryFolder, rendered, writeTree } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
 
 /** Every way in which a thing may differ by node: names, lists, maps, sections, needs, conditions, scripts, secrets. */
@@ -157,4 +158,17 @@ suite("what nodes share", (test) => {
         { seed: 3, numRuns: 25 },
       );
     }));
+
+  test("a render knows no other render's secrets", async () => {
+    const { compiled, nodes } = await rendered("three");
+    const other = (secret: string): string => `other-${secret}`;
+    const again = renderInMemory(compiled, { reveal: other, passwordHash: other }).nodes;
+    for (const [name, artifacts] of nodes) {
+      const text = (list: readonly Artifact[] | undefined): string =>
+        new TextDecoder().decode(list?.find((one) => one.name === "user-data")?.bytes);
+      assert.match(text(artifacts), "secret/");
+      assert.match(text(again.get(name)), "other-");
+      assert.not.match(text(again.get(name)), "secret/");
+    }
+  });
 });
