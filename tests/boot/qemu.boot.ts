@@ -37,7 +37,7 @@ suite("the base profile in qemu", (test) => {
       const found = await Promise.all(nodes.map(({ name }) => verdictOf(lab, name, 1500)));
       for (const [index, { verdict, seconds }] of found.entries()) {
         const { name } = nodes[index]!;
-        say(`${name}: ${verdict?.event ?? "no verdict"} after ${Math.round(seconds)} s`);
+        say(`${name}: ${verdict?.event ?? "no verdict"} ${Math.round(seconds)} s after it was switched on`);
         assert.is(verdict?.event, "ready", name);
       }
       const inside = async (name: string, ...argv: string[]): Promise<string> => {
@@ -65,6 +65,14 @@ suite("the base profile in qemu", (test) => {
         await inside("new", "sh", "-c", "test -d /sys/firmware/efi && echo uefi || echo bios"),
         "uefi",
       );
+      for (const { name } of nodes) {
+        // With the dots of its waiting.
+        assert.match(await inside(name, "cloud-init", "status", "--wait"), /status: done$/);
+        const finished = / finished at .* Up ([0-9.]+) seconds/.exec(
+          readFileSync(qemu.console(lab, name), "utf8"),
+        );
+        say(`${name}: cloud-init was done ${finished?.[1] ?? "?"} s after the kernel's start`);
+      }
       // The root has grown to the site's disk, and the nodes see each other by both networks.
       assert.ok(
         Number(await inside("old", "sh", "-c", "df --output=size -BM / | tail -n 1 | tr -d ' M'")) > 7000,
@@ -73,8 +81,6 @@ suite("the base profile in qemu", (test) => {
       // The gateway answers, and its name server knows the outside: packages came by it.
       await inside("new", "ping", "-c", "2", "-W", "5", "10.0.0.254");
       assert.is(await inside("old", "cat", "/sys/class/net/provider/address"), "52:54:00:cb:00:21");
-      // With the dots of its waiting.
-      assert.match(await inside("new", "cloud-init", "status", "--wait"), /status: done$/);
       assert.is(await inside("new", "systemctl", "--failed", "--no-legend", "--plain"), "");
 
       // A crash is seen at once, and after it the machine comes up from what it had written.
