@@ -41,7 +41,7 @@ suite("the base profile in qemu", (test) => {
         assert.is(verdict?.event, "ready", name);
       }
       const inside = async (name: string, ...argv: string[]): Promise<string> => {
-        const done = await qemu.exec(lab, name, argv, { timeout: 120 });
+        const done = await qemu.exec(lab, name, argv, { timeout: 600 });
         assert.is(done.status, 0, `${name}: ${argv.join(" ")}: ${done.stdout}${done.stderr}`);
         return done.stdout.trim();
       };
