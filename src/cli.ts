@@ -14,6 +14,8 @@ import type { Position } from "./core/position.ts";
 import type { Problem } from "./core/problem.ts";
 import { formatProblems, problemsAsJson } from "./core/report.ts";
 import { suggest } from "./core/suggest.ts";
+import { carrierLimits } from "./emit/carriers.ts";
+import type { Carrier } from "./validate/documents.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** dist/cli.js (or a chunk of it) and src/cli.ts both lie one folder below the package. */
@@ -24,6 +26,7 @@ const optionTable = {
   profile: { type: "string", multiple: true },
   node: { type: "string", multiple: true },
   target: { type: "string" },
+  carrier: { type: "string", multiple: true },
   out: { type: "string" },
   format: { type: "string" },
   strict: { type: "boolean" },
@@ -54,19 +57,20 @@ const commands: Record<
 > = {
   render: {
     usage:
-      "seedsmith render [--site FILE] [--profile NAME]... [--node NAME]... [--target NAME] [--out DIR] [--format text|json] [--strict]",
+      "seedsmith render [--site FILE] [--profile NAME]... [--node NAME]... [--target NAME] [--carrier NAME]... [--out DIR] [--format text|json] [--strict]",
     summary: "write the seeds of the site's nodes",
-    options: [...choosing, "out", "format", "strict"],
+    options: [...choosing, "carrier", "out", "format", "strict"],
     positionals: [0, 0],
     help: `Writes build/<site>/<node>/{user-data,meta-data,network-config,vendor-data,seed.iso,plan.json} and
 build/<site>/{manifest.json,origins.json}. Everything is checked first: on any problem nothing is written.
+--carrier also makes seed.img (vfat), config-drive.img and .b64, or user-data.gz, in place of what the site says.
 --strict also runs the outside tools, and takes notices and skipped tools for problems.`,
   },
   check: {
     usage:
-      "seedsmith check [--site FILE] [--profile NAME]... [--node NAME]... [--target NAME] [--format text|json] [--strict] [--tools]",
+      "seedsmith check [--site FILE] [--profile NAME]... [--node NAME]... [--target NAME] [--carrier NAME]... [--format text|json] [--strict] [--tools]",
     summary: "do all that render does but the writing",
-    options: [...choosing, "format", "strict", "tools"],
+    options: [...choosing, "carrier", "format", "strict", "tools"],
     positionals: [0, 0],
     help: `--tools lets the outside tools that are installed judge the result: cloud-init schema, netplan generate,
 xorriso, isoinfo, blkid, sh -n, python3 -m py_compile. A missing tool is reported as skipped.`,
@@ -182,6 +186,7 @@ const optionHelp: Record<OptionName, string> = {
   profile: "--profile NAME    only nodes of this profile, or of one that extends it (may be repeated)",
   node: "--node NAME       only this node (may be repeated; narrows --profile)",
   target: "--target NAME     render for this target whatever the site says",
+  carrier: "--carrier NAME    vfat, config-drive or user-data: also this form of the seed (may be repeated)",
   out: "--out DIR         the output folder, build without it",
   format: "--format FORMAT   text (default) or json",
   strict: "--strict          notices and skipped tools fail too",
@@ -241,6 +246,14 @@ Exit codes: 0 fine, 1 problems in the input, 2 wrong usage, 3 a host tool is mis
 `;
 }
 
+function carrierNamed(name: string): Carrier {
+  const known = Object.keys(carrierLimits) as Carrier[];
+  const found = known.find((one) => one === name);
+  if (found === undefined)
+    throw new Usage(`there is no carrier "${name}": ${suggest(name, known) ?? known.join(", ")}`);
+  return found;
+}
+
 function unknownCommand(name: string): Usage {
   const hint = suggest(name, [...Object.keys(commands), "lab"]);
   return new Usage(`there is no command "${name}"${hint === undefined ? "" : `: ${hint}`}`);
@@ -287,6 +300,7 @@ async function main(argv: readonly string[]): Promise<number> {
     cwd: process.cwd(),
     site: values.site ?? null,
     target: values.target ?? null,
+    ...(values.carrier === undefined ? {} : { carriers: values.carrier.map(carrierNamed) }),
     profiles: values.profile ?? [],
     nodes: first === "show" ? positionals : (values.node ?? []),
   };

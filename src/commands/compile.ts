@@ -22,6 +22,7 @@ import { scopeNames } from "../resolve/scope.ts";
 import { resolveSite } from "../resolve/site.ts";
 import type { Rendering } from "../resolve/template.ts";
 import type {
+  Carrier,
   ComponentDoc,
   Doc,
   HardwareDoc,
@@ -40,6 +41,8 @@ export interface Choice {
   readonly target: string | null;
   readonly profiles: readonly string[];
   readonly nodes: readonly string[];
+  /** Forms of the seed in place of those that the site asks for. */
+  readonly carriers?: readonly Carrier[];
 }
 
 export interface Compiled {
@@ -227,7 +230,14 @@ export async function compile(choice: Choice): Promise<Compiled> {
     readers === null || trusted
       ? undefined
       : await loadMachines(workspace, siteDoc.doc.nodes, readers, problems);
-  const site = resolveSite(siteDoc, library, rendering, choice.target ?? undefined, machines);
+  const site = resolveSite(
+    siteDoc,
+    library,
+    rendering,
+    choice.target ?? undefined,
+    machines,
+    choice.carriers,
+  );
   if (site === null) return nothing;
   const judgeInstall = site.nodes.some(({ install }) => install !== null)
     ? (await import("../verify/autoinstall.ts")).verifyInstall

@@ -5,9 +5,10 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { type MessagePort, Worker } from "node:worker_threads";
 import type { Problem, Problems } from "../core/problem.ts";
+import { emitCarriers } from "../emit/carriers.ts";
 import type { Vault } from "../emit/cloud-config.ts";
 import type { Artifact } from "../emit/lines.ts";
-import { nodeEmitter } from "../emit/node.ts";
+import { nodeEmitter, seedFiles } from "../emit/node.ts";
 import { qemuArguments } from "../emit/qemu.ts";
 import { findSite } from "../load/library.ts";
 import type { NodePlan } from "../plan/model.ts";
@@ -106,7 +107,20 @@ function renderNodes(
   let done = 0;
   // A few nodes are all planned before anything is emitted; of many, each is finished before the next is begun.
   const finish = (plan: NodePlan): void => {
-    const made = emit(plan);
+    const seed = emit(plan);
+    const carried = emitCarriers(
+      plan,
+      seed.filter(({ name }) => seedFiles.includes(name)),
+    );
+    for (const { message, hint, from, bearable } of carried.faults)
+      problems.add({
+        code: "carrier",
+        at: from,
+        message: `${plan.node}: ${message}`,
+        hint,
+        ...(bearable ? { notice: true as const } : {}),
+      });
+    const made = carried.artifacts.length === 0 ? seed : [...seed, ...carried.artifacts];
     for (const wrong of [
       ...verifyNode(made),
       ...(plan.install === undefined ? [] : (compiled.judgeInstall?.(made, plan.install) ?? [])),
@@ -413,8 +427,11 @@ class RenderWorker {
   /** Fails when the worker ends before it has done anything. */
   readonly #ended: Promise<never>;
 
-  constructor({ packageRoot, cwd, site, target, profiles, nodes, workerUrl }: RenderOptions) {
-    const choice: Choice = { packageRoot, cwd, site, target, profiles, nodes };
+  constructor({ packageRoot, cwd, site, target, profiles, nodes, carriers, workerUrl }: RenderOptions) {
+    const choice: Choice = {
+      ...{ packageRoot, cwd, site, target, profiles, nodes },
+      ...(carriers === undefined ? {} : { carriers }),
+    };
     this.#worker = new Worker(workerUrl as URL, { workerData: { seedsmithRender: choice } });
     this.#ended = new Promise((_, failed) => {
       this.#worker.on("error", failed);

@@ -27,14 +27,34 @@ export function planText(plan: NodePlan): string {
   out.push(`${plan.node} (${plan.profile}) becomes, on ${plan.target.name}:`);
   title("Network");
   for (const nic of plan.interfaces) {
+    const ip = plan.devices.find(
+      ({ networks, ip: one }) => one !== null && networks.includes(nic.network),
+    )?.ip;
+    const ways = [
+      ...nic.addresses,
+      ...(ip?.dhcp4 === true ? ["DHCP"] : []),
+      ...(ip?.dhcp6 === true ? ["DHCPv6"] : ip?.acceptRa === true ? ["router advertisements"] : []),
+    ];
     const where =
-      nic.address === null
+      ways.length === 0
         ? "up, without an address"
-        : `${nic.address}/${nic.prefix}${nic.gateway === null ? "" : `, default route by ${nic.gateway}`}`;
+        : `${ways.join(", ")}${nic.gateway === null ? "" : `, default route by ${nic.gateway}`}`;
     line(
-      `${nic.network}: ${where}${nic.mac === null ? "" : `, card ${nic.mac}`}${nic.name === null ? "" : `, named ${nic.name}`}`,
+      `${nic.network}: ${where}${nic.mac === null ? "" : `, card ${nic.mac}`}${nic.vlan === null ? "" : `, tag ${nic.vlan}`}${nic.name === null ? "" : `, named ${nic.name}`}`,
       nic.from,
     );
+  }
+  for (const device of plan.devices) {
+    const mtu = device.mtu === null ? "" : `, MTU ${device.mtu}`;
+    if (device.kind === "bond") {
+      const cards = device.members.map((id) => {
+        const card = plan.devices.find((one) => one.id === id);
+        return card?.kind === "card" && card.mac !== null ? `${id} (${card.mac})` : id;
+      });
+      line(`${device.id}: ${device.mode} bond of ${cards.join(", ")}${mtu}`, device.from);
+    } else if (device.kind === "vlan")
+      line(`${device.id}: VLAN ${device.tag} on ${device.link}${mtu}`, device.from);
+    else if (device.kind === "bridge") line(`${device.id}: bridge on ${device.port}${mtu}`, device.from);
   }
   title("Users");
   if (plan.users.length === 0) line("none: nobody will be able to log in", null);

@@ -40,31 +40,32 @@ function made(device: Device): object {
 }
 
 /** What else a device says, however it is made. */
-function configured({ ip, mtu }: Device): object {
+function configured({ ip, mtu }: Device, gateway6: boolean): object {
   // Addresses are those written here. Where routers are listened for, networkd has an interface "configuring",
   // and network-online.target and so the first boot wait, until it has given up on one: some twelve seconds.
   const quiet = { dhcp4: false, dhcp6: false, "accept-ra": false };
   const size = mtu === null ? {} : { mtu };
   // Up without an address, and nothing at boot waits for it: the dead card of a bond, say.
   if (ip === null) return { ...quiet, "link-local": [], optional: true, ...size };
+  const old = gateway6 ? ip.routes.find(({ to }) => to === "::/0") : undefined;
+  const routes = ip.routes.filter((route) => route !== old);
+  const overrides = {
+    "use-routes": ip.dhcpRoutes,
+    "use-dns": ip.dhcpDns,
+    "use-hostname": false,
+    "use-mtu": mtu === null,
+  };
   return {
     dhcp4: ip.dhcp4,
     dhcp6: ip.dhcp6,
     "accept-ra": ip.acceptRa,
-    ...(ip.dhcp4
-      ? {
-          // What the card is called by at PXE boot too, so that it gets the same address.
-          "dhcp-identifier": "mac",
-          "dhcp4-overrides": {
-            "use-routes": ip.dhcpRoutes,
-            "use-dns": ip.dhcpDns,
-            "use-hostname": false,
-            "use-mtu": mtu === null,
-          },
-        }
-      : {}),
+    // What the card is called by at PXE boot too, so that it gets the same address.
+    ...(ip.dhcp4 ? { "dhcp-identifier": "mac", "dhcp4-overrides": overrides } : {}),
+    // netplan wants the same in both where there are both.
+    ...(ip.dhcp6 ? { "dhcp6-overrides": overrides } : {}),
     ...(ip.addresses.length === 0 ? {} : { addresses: ip.addresses }),
-    ...(ip.routes.length === 0 ? {} : { routes: ip.routes }),
+    ...(old === undefined ? {} : { gateway6: old.via }),
+    ...(routes.length === 0 ? {} : { routes }),
     ...(ip.nameservers.length === 0 && ip.search.length === 0
       ? {}
       : {
@@ -85,7 +86,7 @@ export function networkConfig(plan: NodePlan): YamlFile {
     if (devices[0] === undefined) continue;
     const add = file.map(sections[kind], devices[0].from);
     for (const device of devices) {
-      const value = { [device.id]: { ...made(device), ...configured(device) } };
+      const value = { [device.id]: { ...made(device), ...configured(device, plan.target.gateway6) } };
       add(toYaml(value).replace(/^(?=.)/gm, "  "), value, device.from);
     }
   }

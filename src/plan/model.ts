@@ -5,7 +5,7 @@
 import type { Position } from "../core/position.ts";
 import type { Filled } from "../core/text.ts";
 import type { Install, Device as ResolvedDevice } from "../resolve/model.ts";
-import type { Role } from "../validate/documents.ts";
+import type { Carrier, Role } from "../validate/documents.ts";
 
 export type Probe = { readonly timeout: number } & (
   | { readonly kind: "tcp"; readonly address: Filled }
@@ -144,6 +144,8 @@ export interface NodePlan {
     readonly family: string;
     readonly version: string;
     readonly codename: string;
+    /** Whether an IPv6 default route is written as `gateway6`, which is old, and not as a route. */
+    readonly gateway6: boolean;
   };
   readonly generation: number;
   readonly address: string | null;
@@ -164,6 +166,8 @@ export interface NodePlan {
   }[];
   readonly interfaces: readonly Interface[];
   readonly devices: readonly Device[];
+  /** In which forms the seed is made, beside its files and the ISO image. */
+  readonly carriers: readonly { readonly carrier: Carrier; readonly from: Position }[];
   readonly apt: {
     readonly proxy: string | null;
     readonly mirrors: { readonly primary: string | null; readonly security: string | null };

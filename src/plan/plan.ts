@@ -265,6 +265,7 @@ class NodePlanner {
         family: node.target.family,
         version: node.target.version,
         codename: node.target.codename,
+        gateway6: node.target.ipv6_default_route === "gateway6",
       },
       generation: node.generation,
       address: node.address,
@@ -279,6 +280,14 @@ class NodePlanner {
         from: positionOf(this.#site.loaded, ["access", "users", index]),
       })),
       interfaces: this.#interfaces(),
+      carriers: node.carriers.map(({ carrier, path }) => ({
+        carrier,
+        from: positionOf(
+          this.#site.loaded,
+          path,
+          path.at(0) === "nodes" && path.length === 2 ? "key" : "value",
+        ),
+      })),
       devices: node.devices.map(({ path, ...device }) => ({
         ...device,
         from: positionOf(this.#site.loaded, path, "key"),

@@ -623,6 +623,12 @@ class NodeResolver {
     );
   }
 
+  /** Whether the node has an address of the family of a server. */
+  #reaches(server: string): boolean {
+    const family = server.includes(":") ? 6 : 4;
+    return this.#drafts.some(({ draft }) => this.#hasFamily(draft, family) || (family === 6 && draft.slaac));
+  }
+
   #dhcp4({ dhcp, network }: Draft): boolean {
     return dhcp && network.ranges.some(({ family }) => family === 4);
   }
@@ -665,7 +671,7 @@ class NodeResolver {
           .filter(({ to }) => this.#hasFamily(draft, to.family))
           .map(({ to, via }) => ({ to: to.text, via })),
       ],
-      nameservers: network.nameservers,
+      nameservers: network.nameservers.filter((server) => this.#reaches(server)),
       search: network.search,
     };
   }

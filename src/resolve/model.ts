@@ -2,6 +2,7 @@ import type { Position } from "../core/position.ts";
 import type { Value } from "../core/text.ts";
 import type { Data, Loaded, Path } from "../load/marks.ts";
 import type {
+  Carrier,
   ComponentDoc,
   DataDoc,
   DiskDoc,
@@ -219,6 +220,8 @@ export interface Node {
   /** By network. */
   readonly interfaces: ReadonlyMap<string, Interface>;
   readonly devices: readonly Device[];
+  /** Forms of its seed beside the ISO image, with the place that asked for each. */
+  readonly carriers: readonly { readonly carrier: Carrier; readonly path: Path }[];
   readonly generation: number;
   readonly cpus: number;
   readonly workers: number;

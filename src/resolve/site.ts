@@ -5,7 +5,7 @@ import type { Problem } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
 import type { Value } from "../core/text.ts";
 import { type Loaded, type Path, positionOf } from "../load/marks.ts";
-import type { Doc, OptionDoc, ProfileDoc, SiteDoc } from "../validate/documents.ts";
+import type { Carrier, Doc, NodeDoc, OptionDoc, ProfileDoc, SiteDoc } from "../validate/documents.ts";
 import { isHostIn, isHostName, parseIp, parsePool, parseRange } from "./address.ts";
 import { type MachineFacts, type Machines, resolveMachine } from "./install.ts";
 import { type Claims, type NodeNetworks, resolveNodeNetworks } from "./links.ts";
@@ -46,6 +46,7 @@ export function resolveSite(
   rendering: Rendering,
   targetOverride?: string,
   machines: Machines = { hardware: new Map(), rules: null },
+  carriersOverride?: readonly Carrier[],
 ): Site | null {
   const { problems } = rendering;
   const { doc, loaded } = site;
@@ -182,6 +183,7 @@ export function resolveSite(
       address: (networks === null ? undefined : interfaces.get(networks.management.name))?.address ?? null,
       interfaces,
       devices,
+      carriers: carriersOf(doc, node, path, carriersOverride),
       generation: node.generation ?? 1,
       cpus,
       // As many as there are CPUs, but no more than one for each 2 GiB, so that a small machine is not swamped.
@@ -249,6 +251,21 @@ export function resolveSite(
     groups,
     waitForNodes: seconds(doc.first_boot?.wait_for_nodes ?? "2h") ?? 7200,
   };
+}
+
+/** The node's own carriers, else the site's; those of the command line in place of both. */
+function carriersOf(
+  site: SiteDoc,
+  node: NodeDoc,
+  path: Path,
+  override: readonly Carrier[] | undefined,
+): Node["carriers"] {
+  if (override !== undefined) return [...new Set(override)].map((carrier) => ({ carrier, path }));
+  const [list, place] =
+    node.carriers === undefined
+      ? [site.carriers ?? [], ["carriers"] as Path]
+      : [node.carriers, [...path, "carriers"] as Path];
+  return [...new Set(list)].map((carrier) => ({ carrier, path: [...place, list.indexOf(carrier)] }));
 }
 
 function hint(word: string, known: readonly string[]): { hint?: string } {

@@ -279,6 +279,9 @@ export interface ProfileDoc extends Nouns, MachineDoc {
   readonly cloud_config?: { readonly [key: string]: Data };
 }
 
+/** A form in which a seed reaches a machine, beside the ISO image. */
+export type Carrier = "vfat" | "config-drive" | "user-data";
+
 export type Role = "management" | "provider" | "overlay" | "storage";
 
 export interface NetworkDoc {
@@ -317,6 +320,7 @@ export interface NodeDoc extends Nouns, MachineDoc {
   readonly target?: string;
   readonly generation?: number;
   readonly size?: { readonly cpus?: number; readonly memory?: string; readonly disk?: string };
+  readonly carriers?: readonly Carrier[];
   readonly links?: { readonly [name: string]: LinkDoc };
   readonly interfaces?: { readonly [network: string]: InterfaceDoc };
   readonly options?: OptionValues;
@@ -341,6 +345,7 @@ export interface SiteDoc extends Nouns, MachineDoc {
     readonly proxy?: string | null;
     readonly mirrors?: { readonly primary?: string; readonly security?: string };
   };
+  readonly carriers?: readonly Carrier[];
   readonly hosts?: "auto" | "all" | "peers";
   readonly first_boot?: { readonly wait_for_nodes?: string };
   readonly secrets?: { readonly [name: string]: SecretSource };
@@ -369,6 +374,8 @@ export interface TargetDoc {
     /** The medium that is meant where the site names none. */
     readonly medium: string;
   };
+  /** Which words of network-config its readers take for it; `route`, without it. */
+  readonly ipv6_default_route?: "route" | "gateway6";
 }
 
 /** A document with its positions. */

@@ -388,6 +388,9 @@ const interfaceName: Schema = {
 };
 const mac: Schema = { type: "string", description: "a MAC address in quotes" };
 
+/** Forms of the seed beside the ISO image. */
+const carriers: Schema = list({ enum: ["vfat", "config-drive", "user-data"] });
+
 export const site: Schema = object(
   {
     site: word,
@@ -432,6 +435,7 @@ export const site: Schema = object(
       proxy: { type: ["string", "null"] },
       mirrors: object({ primary: string, security: string }),
     }),
+    carriers,
     hosts: { enum: ["auto", "all", "peers"] },
     first_boot: object({ wait_for_nodes: duration }),
     secrets: map(
@@ -448,6 +452,7 @@ export const site: Schema = object(
             memory: { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 8G" },
             disk: { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 40G" },
           }),
+          carriers,
           links: map(
             object({
               mac,
@@ -502,6 +507,7 @@ export const target: Schema = object(
     arch: string,
     cloud_init: { type: "object" },
     netplan: { type: ["string", "boolean"] },
+    ipv6_default_route: { enum: ["route", "gateway6"] },
     renderer: string,
     python: string,
     image: object({ url: webAddress, digests: webAddress }, ["url", "digests"]),

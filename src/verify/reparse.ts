@@ -2,6 +2,7 @@
 import { CORE_SCHEMA, constructFromEvents, parseEvents, YAML11_SCHEMA } from "js-yaml";
 import type { Artifact } from "../emit/lines.ts";
 import { seedFiles, seedLabel } from "../emit/node.ts";
+import { carrierDifferences } from "./carriers.ts";
 import { isoDifferences } from "./iso-reader.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -35,6 +36,7 @@ export function verifyNode(artifacts: readonly Artifact[]): string[] {
       ...isoDifferences(image.bytes, seedLabel, files).map((difference) => `seed.iso: ${difference}`),
     );
   }
+  wrong.push(...carrierDifferences(artifacts));
   return wrong;
 }
 

@@ -16,6 +16,7 @@ import { check } from "../../src/commands/check.ts";
 import { render } from "../../src/commands/render.ts";
 import { show } from "../../src/commands/show.ts";
 import { formatProblems } from "../../src/core/report.ts";
+import type { Carrier } from "../../src/validate/documents.ts";
 
 const here = import.meta.dirname;
 const repository = join(here, "..", "..");
@@ -108,6 +109,7 @@ export async function runCase(one: Case, packageRoot: string): Promise<{ report:
         out: { type: "string" },
         profile: { type: "string", multiple: true },
         node: { type: "string", multiple: true },
+        carrier: { type: "string", multiple: true },
       },
     });
     const choice = {
@@ -117,6 +119,7 @@ export async function runCase(one: Case, packageRoot: string): Promise<{ report:
       target: values.target ?? null,
       profiles: values.profile ?? [],
       nodes: name === "show" ? positionals : (values.node ?? []),
+      ...(values.carrier === undefined ? {} : { carriers: values.carrier as Carrier[] }),
     };
     const result =
       name === "render"

@@ -12,6 +12,7 @@ import type { Vault } from "../../src/emit/cloud-config.ts";
 import type { Artifact } from "../../src/emit/lines.ts";
 import { planJson } from "../../src/emit/plan-json.ts";
 import type { Action, NodePlan, PlannedFile } from "../../src/plan/model.ts";
+import { readFat } from "../../src/verify/fat-reader.ts";
 
 /** The repository. */
 export const root: string = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -162,6 +163,34 @@ export function listFiles(folder: string): readonly string[] {
   }
 }
 
+/** The site with every form of network, rendered with the built-in library. */
+export async function networksSite(target: string | null = null): Promise<{
+  compiled: Compiled;
+  nodes: ReadonlyMap<string, readonly Artifact[]>;
+}> {
+  const compiled = await compileSite(join(root, "tests", "fixtures", "networks", "site.yaml"), root, target);
+  const { nodes } = renderInMemory(compiled, fakeVault);
+  refuse(compiled);
+  return { compiled, nodes };
+}
+
+/** What of its goldens is kept: the network, in both forms. */
+export function networkGoldens(
+  nodes: ReadonlyMap<string, readonly Artifact[]>,
+): readonly (readonly [string, string])[] {
+  return [...nodes].flatMap(([node, artifacts]) => {
+    const drive = artifacts.find(({ name }) => name === "config-drive.img");
+    const files = [
+      ...artifacts.filter(({ name }) => name === "network-config"),
+      ...(drive === undefined ? [] : readFat(drive.bytes).files.filter(({ name }) => name.endsWith(".json"))),
+    ];
+    return files.map(
+      ({ name, bytes }) =>
+        [`networks/${node}/${name.split("/").at(-1)}`, new TextDecoder().decode(bytes)] as const,
+    );
+  });
+}
+
 /** Every golden of a kind, by its path below tests/golden. */
 export async function goldens(): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
@@ -169,6 +198,7 @@ export async function goldens(): Promise<ReadonlyMap<string, string>> {
     const { plans } = await planned(site);
     for (const [node, plan] of plans) found.set(`plans/${site}/${node}.json`, planText(plan));
   }
+  for (const [path, text] of networkGoldens((await networksSite()).nodes)) found.set(path, text);
   for (const target of exampleTargets()) {
     const { nodes } = await rendered("example", root, target);
     for (const [node, artifacts] of nodes) {
