@@ -1,7 +1,6 @@
 /**
  * Carriers: the forms in which a seed reaches a machine, beside its files and `seed.iso`, which are always made.
  */
-import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import type { NodePlan } from "../plan/model.ts";
 import type { Carrier } from "../validate/documents.ts";
@@ -46,18 +45,22 @@ export interface CarrierFault {
 }
 
 /**
- * A UUID of a name, by RFC 9562's version 5: cloud-init takes a config drive's uuid for the instance-id, so it changes
- * when the node's generation does, and only then.
+ * A UUID of a name: version 8 of RFC 9562 over the name's FNV-1a hash of 128 bits. cloud-init takes a config drive's
+ * uuid for the instance-id, so it changes when the node's generation does, and only then.
  */
 export function nameUuid(name: string): string {
-  const space = Buffer.from("6ba7b8119dad11d180b400c04fd430c8", "hex");
-  const hash = createHash("sha1").update(space).update(name).digest();
-  hash.writeUInt8(((hash[6] ?? 0) & 0x0f) | 0x50, 6);
-  hash.writeUInt8(((hash[8] ?? 0) & 0x3f) | 0x80, 8);
-  const hex = hash.toString("hex");
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join(
-    "-",
-  );
+  let hash = 0x6c62272e07bb014262b821756295c58dn;
+  for (const byte of Buffer.from(name))
+    hash = ((hash ^ BigInt(byte)) * 0x1000000000000000000013bn) % 2n ** 128n;
+  const hex = hash.toString(16).padStart(32, "0");
+  const variant = ((Number.parseInt(hex[16] ?? "0", 16) & 3) | 8).toString(16);
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    variant + hex.slice(17, 20),
+    hex.slice(20),
+  ].join("-");
 }
 
 /** Gzip without a clock and a system's name in it. */
