@@ -2,7 +2,7 @@ import { gunzipSync } from "node:zlib";
 import * as assert from "uvu/assert";
 import { carrierLimits, emitCarriers, nameUuid } from "../../src/emit/carriers.ts";
 import type { Artifact } from "../../src/emit/lines.ts";
-import { emitNode, seedFiles } from "../../src/emit/node.ts";
+import { nodeEmitter, seedFiles } from "../../src/emit/node.ts";
 import type { NodePlan } from "../../src/plan/model.ts";
 import type { Carrier } from "../../src/validate/documents.ts";
 import { readFat } from "../../src/verify/fat-reader.ts";
@@ -130,7 +130,7 @@ suite("carriers", (test) => {
     const bare = compiled.plan?.plan(node as never) as NodePlan;
     const vault = { reveal: (name: string) => name, passwordHash: () => "$6$x" };
     const [withThem, without] = [bare, { ...bare, carriers: [] }].map((one) =>
-      emitNode(one, compiled.guest, vault).filter(({ name }) => name !== "plan.json"),
+      nodeEmitter(compiled.guest, vault)(one).filter(({ name }) => name !== "plan.json"),
     );
     assert.equal(
       withThem?.map(({ name, bytes }) => [name, decode(bytes)]),
