@@ -199,6 +199,10 @@ export async function goldens(): Promise<ReadonlyMap<string, string>> {
     for (const [node, plan] of plans) found.set(`plans/${site}/${node}.json`, planText(plan));
   }
   for (const [path, text] of networkGoldens((await networksSite()).nodes)) found.set(path, text);
+  for (const site of otherSites()) {
+    const { plans } = await planned(site, root);
+    for (const [node, plan] of plans) found.set(`sites/${site}/${node}.json`, planText(plan));
+  }
   for (const target of exampleTargets()) {
     const { nodes } = await rendered("example", root, target);
     for (const [node, artifacts] of nodes) {
@@ -237,6 +241,13 @@ export function installText(artifacts: readonly Artifact[]): string {
   const bytes = artifacts.find(({ name }) => name === "autoinstall/autoinstall.yaml")?.bytes;
   const text = new TextDecoder().decode(bytes);
   return `${text.slice(0, text.indexOf("\nuser-data:\n"))}\nuser-data: <the seed's>\n`;
+}
+
+/** The package's example sites besides the built-in one. */
+export function otherSites(): readonly string[] {
+  return readdirSync(join(root, "sites"))
+    .filter((name) => name !== "example")
+    .sort();
 }
 
 /** The targets that the package has. */
