@@ -65,13 +65,13 @@ const restOfSite: Readonly<Record<string, string>> = {
     "networks:\n  management: { cidr: 10.0.0.0/24, gateway: 10.0.0.254 }\n  provider: { cidr: 203.0.113.0/24, gateway: 203.0.113.1 }",
   access: 'access: { users: [{ name: ops, ssh_authorized_keys: ["ssh-ed25519 AAAA ops"] }] }',
   nodes:
-    'nodes:\n  con01: { profile: tried, interfaces: { management: { mac: "52:54:00:0a:00:01", address: 10.0.0.1 } } }\n  com01: { profile: little, interfaces: { management: { mac: "52:54:00:0a:00:0b", address: 10.0.0.11 } } }',
+    'nodes:\n  con01: { profile: tried, interfaces: { management: { mac: "52:54:00:0a:00:01", address: 10.0.0.1 }, provider: { mac: "52:54:00:cb:00:01" } } }\n  com01: { profile: little, interfaces: { management: { mac: "52:54:00:0a:00:0b", address: 10.0.0.11 } } }',
 };
 
 /** In a cluster, what asks for several members is looked at too. */
 const restOfCluster: Readonly<Record<string, string>> = {
   front: "front: { name: cloud, address: 10.0.0.100 }",
-  nodes: `${restOfSite.nodes}\n  con02: { profile: tried, interfaces: { management: { mac: "52:54:00:0a:00:02", address: 10.0.0.2 } } }`,
+  nodes: `${restOfSite.nodes}\n  con02: { profile: tried, interfaces: { management: { mac: "52:54:00:0a:00:02", address: 10.0.0.2 }, provider: { mac: "52:54:00:cb:00:02" } } }`,
 };
 
 /** Writes text, and the folders above it. */

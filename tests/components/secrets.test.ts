@@ -1,0 +1,124 @@
+/**
+ * Every secret of a whole cloud, with the characters that break files, read back from every file, script and step by
+ * the rules of the format that it stands in.
+ */
+import { spawnSync } from "node:child_process";
+import * as assert from "uvu/assert";
+import { fill } from "../../src/core/text.ts";
+import type { NodePlan } from "../../src/plan/model.ts";
+import { actionsOf, planned, root } from "../support/build-site.ts";
+import { suite } from "../support/suite.ts";
+
+/** A different value for each secret, with every hostile character, and one at either end. */
+const reveal = (secret: string): string => `'%$@/:#"\\$ {${secret}}%25$$\\\\'`;
+
+/** As oslo.config reads a value: quotes around it go, a backslash before a dollar makes two, two are one. */
+function oslo(line: string): string {
+  let value = line.trim();
+  if (value !== "" && value.at(0) === value.at(-1) && /^["']/.test(value)) value = value.slice(1, -1);
+  const doubled = value.replaceAll("\\$", "$$$$");
+  assert.not.match(doubled.replaceAll("$$", "").replaceAll("$my_ip", ""), /\$/, line);
+  return doubled.replaceAll("$$", "$");
+}
+
+/** User and password of a URL, decoded as SQLAlchemy and oslo.messaging do. */
+function credentials(url: string): readonly string[] {
+  return [...url.matchAll(/(?:\/\/|,)([^:@/,]*):([^@/,]*)@/g)].map((match) =>
+    decodeURIComponent(match[2] ?? ""),
+  );
+}
+
+suite("hostile passwords", (test) => {
+  let plans: ReadonlyMap<string, NodePlan>;
+  test.before(async () => {
+    plans = (await planned("split", root, "debian-12")).plans;
+  });
+
+  test("settings: each password is what oslo.config, and the URL in it, give back", () => {
+    const found = new Map<string, Set<string>>();
+    for (const plan of plans.values()) {
+      for (const file of plan.files) {
+        if (file.content.kind !== "changes" || file.content.format !== "oslo") continue;
+        for (const change of file.content.changes) {
+          for (const one of [change.value].flat()) {
+            if (one === null || typeof one === "string") continue;
+            const line = fill(one, reveal);
+            assert.not.match(line, /[\n\r]/);
+            const read = oslo(line);
+            const values = /^\w+(\+\w+)?:\/\//.test(read) ? credentials(read) : [read];
+            assert.ok(values.length > 0, `${file.path} ${change.key}`);
+            for (const value of values) {
+              const name = /\{([\w.-]+)\}/.exec(value)?.[1] ?? "";
+              assert.is(value, reveal(name), `${file.path} [${change.section}] ${change.key}`);
+              found.set(name, (found.get(name) ?? new Set()).add(`${file.path} ${change.section}`));
+            }
+          }
+        }
+      }
+    }
+    // The guide's passwords, each in every place where it must be the same.
+    assert.equal(
+      [...found.keys()].sort(),
+      [
+        ...["glance", "keystone", "neutron", "nova", "placement"].map((name) => `mariadb.database.${name}`),
+        ...["glance", "neutron", "nova", "placement"].map((name) => `keystone.user.${name}`),
+        "neutron-server.metadata",
+        "rabbitmq.user.openstack",
+      ].sort(),
+    );
+    assert.ok((found.get("keystone.user.nova")?.size ?? 0) >= 3);
+    assert.ok((found.get("neutron-server.metadata")?.size ?? 0) >= 2);
+  });
+
+  const withShell = noShell() ? test.skip : test;
+  withShell("the credentials file of a person: a shell reads the password", () => {
+    const file = plans.get("con01")?.files.find(({ path }) => path === "/root/admin-openrc");
+    assert.ok(file?.content.kind === "whole");
+    const text = fill(file?.content.kind === "whole" ? file.content.text : "", reveal);
+    const done = spawnSync("sh", ["-c", `${text}\nprintf %s "$OS_PASSWORD"`], { encoding: "utf8" });
+    assert.is(done.stdout, reveal("keystone.admin"));
+  });
+
+  test("what keystone is to make: JSON, a line each", () => {
+    const step = actionsOf(plans.get("con01") as NodePlan).find(({ id }) =>
+      id.startsWith("keystone/register"),
+    );
+    assert.ok(step?.kind === "step" && step.stdin !== null);
+    const stdin = step?.kind === "step" && step.stdin !== null ? fill(step.stdin, reveal) : "";
+    const objects = stdin
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => JSON.parse(line) as { kind: string; name?: string; password?: string });
+    const users = objects.filter(({ kind }) => kind === "user");
+    assert.equal(users.map(({ name }) => name).sort(), ["glance", "neutron", "nova", "placement"]);
+    for (const { name, password } of users) assert.is(password, reveal(`keystone.user.${name}`));
+  });
+
+  test("SQL: a string literal gives the password back", () => {
+    const literals = actionsOf(plans.get("db01") as NodePlan).flatMap((one) =>
+      one.kind === "step" && one.stdin !== null && typeof one.stdin !== "string"
+        ? [...fill(one.stdin, reveal).matchAll(/IDENTIFIED BY ('(?:[^'\\]|\\.|'')*');/g)].map(
+            (match) => match[1] ?? "",
+          )
+        : [],
+    );
+    assert.ok(literals.length >= 2 * 7);
+    for (const literal of literals) {
+      const read = literal.slice(1, -1).replaceAll("''", "'").replace(/\\(.)/g, "$1");
+      assert.is(read, reveal(/\{([\w.-]+)\}/.exec(read)?.[1] ?? ""));
+    }
+  });
+
+  test("no secret stands in an argument, a path, a unit or a hint", () => {
+    for (const plan of plans.values())
+      for (const one of [...actionsOf(plan), ...plan.checks]) {
+        const probe = one.kind === "step" ? one.unless : one.kind === "unit" ? one.validate : one.probe;
+        const argv = [...(one.kind === "step" ? one.run : []), ...(probe?.kind === "run" ? probe.run : [])];
+        for (const word of argv) assert.type(word, "string");
+      }
+  });
+});
+
+function noShell(): boolean {
+  return spawnSync("sh", ["-c", "true"]).status !== 0;
+}
