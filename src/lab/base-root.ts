@@ -88,8 +88,19 @@ function recipe(apt: AptConfiguration, release: string, extra: readonly string[]
   };
 }
 
-/** Removes what builds left behind whose process is gone. */
-async function sweep(folder: string): Promise<void> {
+/**
+ * Runs what follows in namespaces that end with this process, however that ends: no process and no mount of a build
+ * outlives it.
+ */
+const endsWithUs: readonly string[] = [
+  ...["setpriv", "--pdeathsig", "KILL", "--"],
+  ...["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--"],
+];
+
+/** Removes what builds left behind whose process is gone. @param cache the cache folder */
+export async function sweepBuilds(cache: string): Promise<void> {
+  const folder = join(cache, "roots");
+  if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) {
     const pid = /^\.building-(\d+)-/.exec(name)?.[1];
     if (pid !== undefined && processStart(Number(pid)) === null) await removeTree(join(folder, name));
@@ -115,7 +126,7 @@ export async function baseRoot(options: BaseRootOptions): Promise<BaseRoot> {
 
   requireHost({ mmdebstrap: "mmdebstrap" });
   mkdirSync(folder, { recursive: true });
-  await sweep(folder);
+  await sweepBuilds(options.cache);
   const building = join(folder, `.building-${process.pid}-${randomBytes(3).toString("hex")}`);
   const root = join(building, "root");
   mkdirSync(building, { mode: 0o755 });
@@ -143,6 +154,7 @@ async function bootstrap(
 ): Promise<void> {
   const enable = `chroot "$1" systemctl enable ${made.enable.join(" ")}`;
   const argv = [
+    ...endsWithUs,
     "mmdebstrap",
     "--mode=root",
     "--variant=apt",

@@ -60,7 +60,7 @@ export async function status(request: LabRequest): Promise<number> {
         node.power === "running" ? "" : ` (${node.power}${node.reason === "" ? "" : `: ${node.reason}`})`;
       process.stdout.write(`${node.node}  ${node.target}  ${node.state}${power}\n`);
       if (node.last !== null && node.state !== "ready") process.stdout.write(`  ${node.last}\n`);
-      process.stdout.write(`  ${typed(node.login)}\n`);
+      if (node.login.length > 0) process.stdout.write(`  ${typed(node.login)}\n`);
     }
   }
   return bad.length === 0 ? exit.fine : exit.node;

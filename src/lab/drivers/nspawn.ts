@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { machineApt } from "../apt-sources.ts";
-import { type BaseRoot, baseRoot } from "../base-root.ts";
+import { type BaseRoot, baseRoot, sweepBuilds } from "../base-root.ts";
 import { LabError } from "../command.ts";
 import type { Driver, LabDescription, LabMachine, LabTarget } from "../driver.ts";
 import { eventLog, readEvents } from "../events.ts";
@@ -203,5 +203,6 @@ export const nspawn: Driver = {
     }
     const machines = join(lab.folder, "machines");
     if (existsSync(machines)) await removeTree(machines);
+    await sweepBuilds(lab.cache);
   },
 };
