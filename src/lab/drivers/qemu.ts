@@ -184,12 +184,13 @@ async function inspect(cache: string): Promise<Inspection> {
   const found = await obstacles();
   if (found.length > 0) return { obstacles: found, how: "", slowness: slownessOf.tcg };
   const { accelerator: chosen, reason } = await accelerator(cache);
+  const firmware = uefi() === null ? `; BIOS only, for UEFI is missing (${uefiMissing.hint})` : "";
   return {
     obstacles: [],
     how:
       chosen === "tcg"
-        ? `TCG, a processor made of software, as ${reason}`
-        : `${chosen.toUpperCase()}: ${reason}`,
+        ? `TCG, a processor made of software, as ${reason}${firmware}`
+        : `${chosen.toUpperCase()}: ${reason}${firmware}`,
     slowness: slownessOf[chosen],
   };
 }

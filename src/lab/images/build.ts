@@ -8,10 +8,10 @@ import {
   chmodSync,
   closeSync,
   copyFileSync,
-  existsSync,
   mkdirSync,
   openSync,
   rmSync,
+  statfsSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -101,10 +101,26 @@ export async function buildImage(target: BuildTarget, options: BuildOptions): Pr
   const { cache, progress = () => {} } = options;
   const found = imageByKey(cache, target.name, key);
   if (found !== null) return found;
+  requireSpace(cache);
   return await placeImage(
     cache,
     { target: target.name, key, origin: { kind: "built", key }, format: "qcow2", file: "disk.qcow2" },
     (folder) => make(recipe, key, folder, progress),
+  );
+}
+
+/** MiB that a build takes at its fullest, and its image in the end less than half of. */
+const spaceNeeded = 3000;
+
+/** @throws LabError when the cache's disk has no room for a build */
+function requireSpace(cache: string): void {
+  mkdirSync(cache, { recursive: true });
+  const { bavail, bsize } = statfsSync(cache);
+  const free = Math.floor((bavail * bsize) / 2 ** 20);
+  if (free >= spaceNeeded) return;
+  throw new LabError(
+    `building an image takes ${spaceNeeded} MiB, and the disk of ${cache} has ${free} MiB free`,
+    "make room, or set SEEDSMITH_CACHE to a folder on another disk",
   );
 }
 
@@ -241,11 +257,12 @@ async function fillEsp(serial: string, grub: string, disk: string, work: string)
 }
 
 /**
- * Looks through a built or fetched image for what is wrong with its format.
- * @throws LabError when the file is no whole image
+ * Looks whether a file is an image of that format, where there is qemu to tell.
+ * @throws LabError when it is not
  */
 export async function checkDisk(disk: string, format: "qcow2" | "raw"): Promise<void> {
-  if (!existsSync(disk)) throw new LabError(`there is no file ${disk}`);
+  // An image may be fetched for another machine, on one without qemu: its digest was right.
+  if (missingTools({ "qemu-img": "qemu-utils" }) !== null) return;
   const info = await run(["qemu-img", "info", "--output=json", "-f", format, disk]);
   if (info.status !== 0) throw new LabError(`${disk} is no ${format} image: ${info.stderr.trim()}`);
 }

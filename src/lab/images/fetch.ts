@@ -244,6 +244,7 @@ export async function fetchImage(source: ImageSource, options: FetchOptions): Pr
         "it was thrown away; fetch again, and if that happens again, do not trust this server or the way to it",
       );
     }
+    await check(part);
     const image = await placeImage(
       cache,
       {
@@ -256,7 +257,6 @@ export async function fetchImage(source: ImageSource, options: FetchOptions): Pr
       async (making) => {
         const disk = join(making, "disk.qcow2");
         renameSync(part, disk);
-        await check(disk);
       },
     );
     return image;
