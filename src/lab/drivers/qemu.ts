@@ -232,6 +232,12 @@ async function create(lab: LabDescription, ledger: Ledger, progress: (line: stri
   requireSpace(lab);
   if (lab.machines.some(({ firmware }) => firmware === "uefi") && uefi() === null)
     throw new LabError(uefiMissing.message, uefiMissing.hint);
+  for (const machine of lab.machines)
+    if (!takesCredentials(targetOf(lab, machine)) && machine.user === null)
+      throw new LabError(
+        `nobody could look into ${machine.name}: the systemd of ${machine.target} takes no key of the lab, and the site has no user with a key`,
+        "give the site's access a user with your key, or choose another driver",
+      );
   const images = new Map<string, { disk: string; format: string; size: number }>();
   for (const machine of lab.machines) {
     if (images.has(machine.target)) continue;
@@ -610,7 +616,12 @@ export const qemu: Driver = {
     return networkKind() === "bridge";
   },
   memory: ({ memory }) => memory,
-  differences: () => ["a key of the lab may log in as root, given by the firmware (SMBIOS)"],
+  differences: ({ target }) => {
+    const [, family = "debian", version = "12"] = /^(debian|ubuntu)-([0-9.]+)$/.exec(target) ?? [];
+    return takesCredentials({ family, version })
+      ? ["a key of the lab may log in as root, given by the firmware (SMBIOS)"]
+      : [];
+  },
   create,
   start,
   state,
