@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { groupFolders, makeGroups } from "./cgroup.ts";
 import { must, poll, run } from "./command.ts";
 import { alive, type ProcessName, processName, signal } from "./host.ts";
 import { Ledger, type Made, undoMade } from "./ledger.ts";
@@ -98,6 +99,9 @@ async function findLeader(namespace: string, nspawn: ProcessName): Promise<Proce
   return null;
 }
 
+/** Enters the control groups that come before `--`, then becomes systemd-nspawn with what comes after. */
+const enterAndBoot = `until [ "$1" = -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec systemd-nspawn "$@"`;
+
 class Keeper {
   readonly #folder: string;
   readonly #charge: Charge;
@@ -151,9 +155,15 @@ class Keeper {
     await must(["ip", "netns", "add", namespace]);
     await Router.open(this.#ledger, segments).plug(namespace, prefix, ports);
     this.#ledger.note({ kind: "folder", path: leftovers });
+    const folders = groupFolders(namespace);
+    for (const path of folders) {
+      await undoMade({ kind: "cgroup", path });
+      this.#ledger.note({ kind: "cgroup", path });
+    }
+    const groups = makeGroups(folders);
 
     const console = openSync(join(this.#folder, machineFiles.console), "a", 0o600);
-    const child = spawn("systemd-nspawn", argv, {
+    const child = spawn("sh", ["-c", enterAndBoot, "sh", ...groups, "--", ...argv], {
       detached: true,
       stdio: ["ignore", console, console],
       env: { PATH: process.env.PATH, SYSTEMD_NSPAWN_API_VFS_WRITABLE: "network" },

@@ -18,6 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { removeGroup } from "./cgroup.ts";
 import { LabError, must, poll, run } from "./command.ts";
 import { alive, bootId, type ProcessName, processName, signal } from "./host.ts";
 import { mountsBelow, removeTree } from "./tree.ts";
@@ -30,6 +31,8 @@ export type Made =
   | { readonly kind: "process"; readonly process: ProcessName; readonly grace?: number }
   | { readonly kind: "mount"; readonly path: string }
   | { readonly kind: "namespace"; readonly name: string }
+  /** A control group in one hierarchy, with all below it. */
+  | { readonly kind: "cgroup"; readonly path: string }
   | { readonly kind: "link"; readonly name: string }
   /** A table of nftables, of the family `ip` unless told. */
   | { readonly kind: "table"; readonly name: string; readonly family?: string }
@@ -244,6 +247,9 @@ const undo: { readonly [K in Made["kind"]]: (made: Extract<Made, { kind: K }>) =
     await emptyNamespace(name);
     await must(["ip", "netns", "delete", name]);
   },
+  cgroup: async ({ path }) => {
+    await removeGroup(path);
+  },
   link: async ({ name }) => {
     if (!existsSync(`/sys/class/net/${name}`)) return;
     // It may be going already, with the namespace of its other end.
@@ -266,6 +272,7 @@ const orderOfUndoing: readonly Made["kind"][] = [
   "process",
   "mount",
   "namespace",
+  "cgroup",
   "link",
   "table",
   "folder",

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { groupFolders } from "../../src/lab/cgroup.ts";
 import { must, poll } from "../../src/lab/command.ts";
 import { alive, processName } from "../../src/lab/host.ts";
 import { Lab } from "../../src/lab/lab.ts";
@@ -45,8 +46,9 @@ async function tracesOf(id: string): Promise<string[]> {
   const links = await must(["ip", "-o", "-br", "link"]);
   const tables = await must(["nft", "list", "tables"]);
   const mounts = readFileSync("/proc/self/mountinfo", "utf8");
-  const folders = ["/run/netns", "/run/systemd/nspawn/propagate", join(cache, "labs")].flatMap((folder) =>
-    existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [],
+  const groups = groupFolders("").map((folder) => folder.replace(/\/$/, ""));
+  const folders = ["/run/netns", "/run/systemd/nspawn/propagate", join(cache, "labs"), ...groups].flatMap(
+    (folder) => (existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []),
   );
   return [links, tables, mounts]
     .flatMap((text) => text.trim().split("\n"))
