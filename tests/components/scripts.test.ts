@@ -641,3 +641,166 @@ suite("scripts: etcd", (test) => {
     assert.is((await etcd({}, members("con01=10.0.0.1 con02=10.0.0.2 "))).code, 1);
   });
 });
+
+suite("scripts: keystone", (test) => {
+  if (absent) {
+    test.skip("skipped: no python3", () => {});
+    return;
+  }
+  type Thing = { id: string; [key: string]: unknown };
+
+  /** As much of keystone as the scripts speak: collections, role assignments, passwords. */
+  class Keystone {
+    readonly lists: { [what: string]: Thing[] } = {
+      regions: [],
+      domains: [{ id: "default", name: "Default" }],
+      projects: [{ id: "p0", name: "admin", domain_id: "default" }],
+      roles: [{ id: "r0", name: "admin" }],
+      services: [],
+      endpoints: [],
+      users: [{ id: "u0", name: "admin", domain_id: "default", password: "secret" }],
+    };
+    readonly assigned: { user: string; role: string; project: string }[] = [];
+    writes = 0;
+    #next = 1;
+
+    answer(method: string, path: string, body: string): [number, object | null] {
+      const [, what = "", id = ""] = path.replace(/\?.*/, "").split("/");
+      const given = (body === "" ? {} : JSON.parse(body)) as { [key: string]: Thing };
+      if (what === "auth") return this.#login(given as never);
+      if (what === "role_assignments") {
+        const role_assignments = this.assigned.map(({ user, role, project }) => ({
+          user: { id: user },
+          role: { id: role },
+          scope: { project: { id: project } },
+        }));
+        return [200, { role_assignments }];
+      }
+      if (method !== "GET") this.writes += 1;
+      const list = this.lists[what] ?? [];
+      if (method === "GET") return [200, { [what]: list.map(({ password: _, ...rest }) => rest) }];
+      if (method === "PUT") {
+        const [, , project = "", , user = "", , role = ""] = path.split("/");
+        this.assigned.push({ user, role, project });
+        return [204, null];
+      }
+      const single = what.slice(0, -1);
+      const wanted = given[single] as Thing;
+      const one = method === "PATCH" ? list.find((thing) => thing.id === id) : undefined;
+      const made: Thing = one ?? { ...wanted, id: wanted.id ?? `${single}${this.#next++}` };
+      if (one === undefined) list.push(made);
+      else Object.assign(one, wanted);
+      return [201, { [single]: made }];
+    }
+
+    #login({
+      auth,
+    }: {
+      auth: { identity: { password: { user: { name: string; password: string } } } };
+    }): [number, object] {
+      const { name, password } = auth.identity.password.user;
+      const known = this.lists["users"]?.some((one) => one["name"] === name && one["password"] === password);
+      return known === true ? [201, { token: {} }] : [401, { error: { message: "no" } }];
+    }
+  }
+
+  const serve = async <T>(keystone: Keystone, use: (url: string) => Promise<T>): Promise<T> => {
+    const server = createHttpServer((request, response) => {
+      let body = "";
+      request.on("data", (chunk: Buffer) => {
+        body += chunk.toString();
+      });
+      request.on("end", () => {
+        const [status, answer] = keystone.answer(request.method ?? "", request.url ?? "", body);
+        response.writeHead(status, status === 201 ? { "X-Subject-Token": "token" } : {});
+        response.end(answer === null ? "" : JSON.stringify(answer));
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    try {
+      return await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    } finally {
+      server.close();
+    }
+  };
+  const objects = [
+    { kind: "region", name: "RegionOne" },
+    { kind: "project", name: "service", domain: "Default" },
+    { kind: "role", name: "service" },
+    { kind: "service", type: "image", name: "glance" },
+    { kind: "endpoint", type: "image", region: "RegionOne", url: "http://con01:9292" },
+    {
+      kind: "user",
+      name: "glance",
+      domain: "Default",
+      project: "service",
+      password: 'it\'s\\ "hard"',
+      roles: ["admin", "service", null],
+    },
+  ];
+  const stdin = objects.map((one) => JSON.stringify(one)).join("\n");
+  const register = (url: string, ...args: string[]): Promise<Outcome> =>
+    run("keystone/register.py", { args, env: { OS_AUTH_URL: url, OS_PASSWORD: "secret" }, stdin });
+
+  test("register: makes everything once; a check before is red and after it green; again nothing is written", async () => {
+    const keystone = new Keystone();
+    await serve(keystone, async (url) => {
+      const before = await register(url, "check");
+      assert.is(before.code, 1);
+      for (const words of ["region RegionOne is missing", "service image is missing", "user glance"])
+        assert.match(before.error, words);
+      assert.is(keystone.writes, 0, "a check changes nothing");
+      assert.equal(await register(url), { code: 0, out: "", error: "" });
+      assert.equal(keystone.lists["endpoints"]?.map((one) => one["interface"]).sort(), [
+        "admin",
+        "internal",
+        "public",
+      ]);
+      assert.is(keystone.assigned.length, 2);
+      assert.is((await register(url, "check")).code, 0);
+      const { writes } = keystone;
+      assert.is((await register(url)).code, 0);
+      assert.is(keystone.writes, writes, "nothing is left to do");
+    });
+  });
+
+  test("register: a URL, a password and a role that differ are red, and made right", async () => {
+    const keystone = new Keystone();
+    await serve(keystone, async (url) => {
+      await register(url);
+      Object.assign(keystone.lists["endpoints"]?.[0] ?? {}, { url: "http://old:9292" });
+      Object.assign(keystone.lists["users"]?.[1] ?? {}, { password: "other" });
+      keystone.assigned.pop();
+      const seen = await register(url, "check");
+      assert.is(seen.code, 1);
+      for (const words of ["differs", "refuses its password", "has no role"]) assert.match(seen.error, words);
+      assert.not.match(seen.error, "hard");
+      assert.is((await register(url)).code, 0);
+      assert.is((await register(url, "check")).code, 0);
+      assert.is(keystone.lists["endpoints"]?.length, 3, "no duplicate");
+    });
+  });
+
+  test("register and log-in: a wrong password, and nobody there, are said in a line", async () => {
+    await serve(new Keystone(), async (url) => {
+      const wrong = {
+        OS_AUTH_URL: url,
+        OS_PASSWORD: "wrong",
+        OS_USERNAME: "admin",
+        OS_PROJECT_NAME: "admin",
+      };
+      for (const script of ["keystone/register.py", "keystone/log-in.py"]) {
+        const seen = await run(script, { env: wrong, stdin });
+        assert.is(seen.code, 1, script);
+        assert.match(seen.error, /401/);
+        assert.not.match(seen.error, /Traceback|wrong/);
+      }
+      assert.is((await run("keystone/log-in.py", { env: { ...wrong, OS_PASSWORD: "secret" } })).code, 0);
+    });
+    const nobody = `http://127.0.0.1:${await closedPort()}`;
+    const seen = await register(nobody);
+    assert.is(seen.code, 1);
+    assert.not.match(seen.error, /Traceback/);
+  });
+});
