@@ -31,6 +31,8 @@ export interface RunOptions {
   readonly timeout?: number;
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** Called with what it prints, as it comes; all of it is in the result, too. */
+  readonly onOutput?: (stream: "stdout" | "stderr", text: string) => void;
   /** Called with each full line of stderr while it runs. */
   readonly onLine?: (line: string) => void;
 }
@@ -62,9 +64,11 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
           }, options.timeout * 1000);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;
+      options.onOutput?.("stdout", text);
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       stderr += text;
+      options.onOutput?.("stderr", text);
       for (let end = stderr.indexOf("\n", shown); end >= 0; end = stderr.indexOf("\n", shown)) {
         options.onLine?.(stderr.slice(shown, end));
         shown = end + 1;
