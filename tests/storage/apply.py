@@ -214,6 +214,11 @@ def digest(path):
         return hashlib.sha256(disk.read(2**21)).hexdigest()
 
 
+# Debian puts together what it finds; the installer has its own way of letting go, which is no part of this.
+for rule in ("64-md-raid-assembly.rules", "69-lvm.rules", "69-dm-lvm.rules", "69-lvm-metad.rules"):
+    if not os.path.exists(f"/etc/udev/rules.d/{rule}"):
+        os.symlink("/dev/null", f"/etc/udev/rules.d/{rule}")
+quietly("udevadm", "control", "--reload")
 results = []
 for case in task:
     result = {"name": case["name"]}
