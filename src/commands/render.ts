@@ -215,7 +215,7 @@ function tidyHeap(): void {
 
 /**
  * Lets V8 optimize only what runs much more often than it would ask for. Its compiler works in threads of its own, and
- * where two threads render there is no core left for them: it took a third of all processor time of 1,000 nodes, most
+ * where two threads render there is no core left for them: it took 30 % of the processor time of 1,000 nodes, most
  * of it for functions that never earned that back. Must come before the other thread starts.
  */
 function optimizeLess(): void {
