@@ -8,6 +8,9 @@ import { say } from "./lab.ts";
 /** Files that sleep nearly all their time: they begin at once and take none of the places. */
 const sleepers: readonly string[] = ["boot/late.boot.ts"];
 
+/** Files that take longest: they begin first, so that nothing is waited for alone at the end. */
+const longest: readonly string[] = ["boot/qemu.boot.ts"];
+
 /** Files that only run when a pattern asks for them: what they boot takes more than a machine for tests has to spare. */
 const asked: readonly string[] = ["boot/cluster.boot.ts"];
 
@@ -18,7 +21,7 @@ export function bootFiles(pattern?: string): string[] {
     .filter((name) => name.endsWith(".boot.ts"))
     .map((name) => `boot/${name}`)
     .filter((file) => (pattern === undefined ? !asked.includes(file) : wanted.test(file)))
-    .sort();
+    .sort((a, b) => Number(longest.includes(b)) - Number(longest.includes(a)) || (a < b ? -1 : 1));
 }
 
 /** How a file's run ended. */
