@@ -117,10 +117,10 @@ suite("the base profile in qemu", (test) => {
       assert.is((await qemu.state(lab, "new")).power, "running");
 
       // In order.
-      assert.is(await qemu.powerOff(lab, "new", 180), true);
+      assert.is(await qemu.powerOff(lab, "new", 600), true);
       assert.equal(await qemu.state(lab, "new"), { power: "off", reason: "" });
       const again = await poll(
-        300,
+        900,
         async () => {
           const done = await qemu.exec(lab, "old", ["cat", "/root/kept"], { timeout: 60 }).catch(() => null);
           return done?.status === 0 ? done.stdout : null;
