@@ -114,9 +114,11 @@ suite("instances", (test) => {
   });
 
   test("security groups hold: without the rule for ICMP nobody answers ping, with it they do again", async () => {
+    // Every project has a group of that name.
+    const group = await openstack(con01, "openstack security group list --project admin -f value -c ID");
     const rule = await openstack(
       con01,
-      "openstack security group rule list default --protocol icmp --ingress -f value -c ID",
+      `openstack security group rule list ${group} --protocol icmp --ingress -f value -c ID`,
     );
     assert.match(rule, /^[0-9a-f-]{36}$/);
     await openstack(con01, `openstack security group rule delete ${rule}`);
@@ -131,7 +133,7 @@ suite("instances", (test) => {
         (await lab.outside(["curl", "--silent", "--max-time", "5", `http://${address}/`])).stdout.trim(),
         id,
       );
-    await openstack(con01, "openstack security group rule create --protocol icmp --ingress default");
+    await openstack(con01, `openstack security group rule create --protocol icmp --ingress ${group}`);
     for (const instance of both) await until(instance.name, 60, () => answers(instance));
   });
 
