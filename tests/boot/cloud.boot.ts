@@ -40,13 +40,13 @@ suite("a cloud", (test) => {
       "nova-conductor con01 enabled up",
       "nova-scheduler con01 enabled up",
     ]);
-    const agents = await openstack(con01, "openstack network agent list -f value -c Binary -c Host -c Alive");
+    const agents = await openstack(con01, "openstack network agent list -f value -c Host -c Alive -c Binary");
     assert.equal(agents.split("\n").sort(), [
-      "neutron-dhcp-agent con01 True",
-      "neutron-l3-agent con01 True",
-      "neutron-linuxbridge-agent com01 True",
-      "neutron-linuxbridge-agent con01 True",
-      "neutron-metadata-agent con01 True",
+      "com01 True neutron-linuxbridge-agent",
+      "con01 True neutron-dhcp-agent",
+      "con01 True neutron-l3-agent",
+      "con01 True neutron-linuxbridge-agent",
+      "con01 True neutron-metadata-agent",
     ]);
     const types = await openstack(con01, "openstack catalog list -f value -c Type");
     assert.equal(types.split("\n").sort(), ["compute", "identity", "image", "network", "placement"]);
