@@ -81,7 +81,8 @@ suite("no component is known by its name", (test) => {
       readFileSync(join(root, "src", file), "utf8")
         .split("\n")
         .flatMap((line, index) => {
-          const match = word.exec(line);
+          // The folder of a config drive is the format's own word.
+          const match = word.exec(line.replaceAll("openstack/latest/", ""));
           return match === null ? [] : [`src/${file}:${index + 1} says ${match[1]}`];
         }),
     );

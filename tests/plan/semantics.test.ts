@@ -378,8 +378,8 @@ suite("layers and settings", (test) => {
   test("in an oslo file only what is substituted is escaped", async () => {
     const { plans } = await planned("two");
     const con = changes(fileOf(node(plans, "con"), "/etc/app/app.conf"));
-    assert.is(con["DEFAULT.motto"], "$my_ip costs $$5");
-    assert.equal(con["DEFAULT.filters"], ["one", "costs $$5"]);
+    assert.is(con["DEFAULT.motto"], "$my_ip costs \\$5");
+    assert.equal(con["DEFAULT.filters"], ["one", "costs \\$5"]);
     assert.is(con["DEFAULT.listen"], "$my_ip");
   });
 
@@ -391,7 +391,7 @@ suite("layers and settings", (test) => {
       "sites/x/site.yaml": siteText({ a: "p" }),
     });
     assert.equal(problems, []);
-    assert.is(whole(fileOf(node(plans, "a"), "/etc/p")), "[s]\nurl = $x/a%24b%27c\nsql = 'a$$b''c'\n");
+    assert.is(whole(fileOf(node(plans, "a"), "/etc/p")), "[s]\nurl = $x/a%24b%27c\nsql = \"'a\\$b''c'\"\n");
   });
 
   test("two components that set one key differently are a clash shown at both places", async () => {
