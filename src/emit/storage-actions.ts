@@ -157,6 +157,7 @@ function lvm(actions: StorageAction[], storage: Layout, disk: SystemDisk, passph
     });
     volume = "os-crypt";
   }
+  // No `wipe` on the volume: curtin wipes a new one without being told, and its schema does not know the key there.
   actions.push(
     { type: "lvm_volgroup", id: "os-vg", name: "ubuntu-vg", devices: [volume], preserve: false },
     {
@@ -165,7 +166,6 @@ function lvm(actions: StorageAction[], storage: Layout, disk: SystemDisk, passph
       name: "ubuntu-lv",
       volgroup: "os-vg",
       size: storage.rootSize ?? -1,
-      wipe: "superblock",
       preserve: false,
     },
   );
