@@ -1,7 +1,7 @@
 """Applies storage actions to the disks of this machine, for tests: a small stand-in for Ubuntu's installer and curtin.
 
-Runs inside of a virtual machine that has nothing to lose. `task` is a list of cases, each with a name, a firmware and
-actions; what came of each is written behind the control disk's first MiB.
+Runs inside of a virtual machine that has nothing to lose. `task` is a list of cases, each with a name, a firmware,
+commands to run before and actions; what came of each is written behind the control disk's first MiB.
 """
 import fnmatch
 import glob
@@ -141,7 +141,9 @@ class Applier:
     def raid(self, a):
         level = str(a["raidlevel"]).replace("raid", "")
         members = [self.device[one] for one in a["devices"]]
-        path = self.device[a["id"]] = f"/dev/md/{a['name']}"
+        # As curtin names it.
+        name = a["name"]
+        path = self.device[a["id"]] = f"/dev/{name}" if name[:2] == "md" and name[2:].isdigit() else f"/dev/md/{name}"
         run("mdadm", "--create", path, "--run", "--metadata=1.2", "--assume-clean", "--homehost=any",
             f"--level={level}", f"--raid-devices={len(members)}", *members)
 
@@ -210,6 +212,9 @@ def release():
 
 
 def digest(path):
+    # What partitions have written is not seen through the whole disk's own cache.
+    run("sync")
+    run("blockdev", "--flushbufs", path)
     with open(path, "rb") as disk:
         return hashlib.sha256(disk.read(2**21)).hexdigest()
 
@@ -223,9 +228,11 @@ results = []
 for case in task:
     result = {"name": case["name"]}
     results.append(result)
+    release()
+    before = {one["path"]: digest(one["path"]) for one in disks()}
     try:
-        release()
-        before = {one["path"]: digest(one["path"]) for one in disks()}
+        for command in case["before"]:
+            run("sh", "-c", command)
         applier = Applier(case["actions"])
         result["chosen"] = applier.chosen
         applier.apply()
@@ -234,11 +241,11 @@ for case in task:
         result["lsblk"] = json.loads(run("lsblk", "--json", "--bytes", "--output",
                                          "PATH,NAME,TYPE,SIZE,FSTYPE,LABEL,PARTTYPENAME,PTTYPE,MOUNTPOINT,SERIAL"))
         result["groups"] = json.loads(run("vgs", "--reportformat=json", "--options=vg_name,pv_count,lv_count"))
-        others = [path for path in before if path not in applier.chosen.values()]
-        result["untouched"] = {path: digest(path) == before[path] for path in others}
         result["serials"] = {one["path"]: one["udev"].get("ID_SERIAL") for one in disks()}
     except Exception as error:
         result["error"] = f"{type(error).__name__}: {error}"
+    others = [path for path in before if path not in result.get("chosen", {}).values()]
+    result["untouched"] = {path: digest(path) == before[path] for path in others}
     print(f"storage: {case['name']}: {result.get('error', 'applied')}", flush=True)
 release()
 with open(control, "r+b") as out:

@@ -24,16 +24,17 @@ const disks: readonly BlankDisk[] = [
 ];
 
 interface Autoinstall {
+  readonly "early-commands": readonly string[];
   readonly storage: { readonly config: readonly object[] };
 }
 
-/** The actions of the rack's nodes by name. */
-async function actionsByNode(): Promise<ReadonlyMap<string, readonly object[]>> {
+/** What the installer of each of the rack's nodes reads. */
+async function autoinstallByNode(): Promise<ReadonlyMap<string, Autoinstall>> {
   const { nodes } = await racked();
   return new Map(
     [...nodes].map(([name, artifacts]) => {
       const bytes = artifacts.find((one) => one.name === "autoinstall/autoinstall.yaml")?.bytes;
-      return [name, (load(new TextDecoder().decode(bytes)) as Autoinstall).storage.config];
+      return [name, load(new TextDecoder().decode(bytes)) as Autoinstall];
     }),
   );
 }
@@ -79,8 +80,6 @@ function tree(applied: Applied, disk: string | undefined): string[] {
 
 suite("storage actions on real disks", (test) => {
   const applied = new Map<string, Applied>();
-  let begun = 0;
-  let boot = 0;
   const result = (name: string): Applied => {
     const found = applied.get(name);
     assert.ok(found, `${name} was not applied`);
@@ -94,14 +93,25 @@ suite("storage actions on real disks", (test) => {
 
   test.before(async () => {
     const root = await guestRoot(cache, (line) => console.log(`  ${line}`));
-    const actions = await actionsByNode();
-    const task = (name: string, firmware: string): Task => ({
-      name,
-      firmware,
-      actions: actions.get(name) ?? [],
-    });
-    begun = Date.now();
-    const answers = await applyStorage(root, disks, [
+    const nodes = await autoinstallByNode();
+    const task = (name: string, firmware: string): Task => {
+      const node = nodes.get(name) as Autoinstall;
+      return {
+        name,
+        firmware,
+        // The count of serials; the look at the medium asks for Ubuntu's.
+        before: node["early-commands"].filter((command) => command.includes("ID_SERIAL")),
+        actions: node.storage.config,
+      };
+    };
+    const lvm = task("jammy-uefi-lvm", "uefi");
+    const ambiguous: Task = {
+      ...lvm,
+      name: "ambiguous",
+      before: lvm.before.map((command) => command.replaceAll("SAM0001234", "SAM000")),
+    };
+    const begun = Date.now();
+    const tasks = [
       task("jammy-uefi-lvm", "uefi"),
       task("jammy-bios-raid1", "bios"),
       task("jammy-bios-lvm", "bios"),
@@ -111,17 +121,21 @@ suite("storage actions on real disks", (test) => {
       task("encrypted", "uefi"),
       task("data-by-facts", "uefi"),
       task("own-actions", "bios"),
-    ]);
-    boot = Date.now() - begun;
+      ambiguous,
+    ];
+    const answers = await applyStorage(root, disks, tasks, (line) => console.log(`  ${line}`));
     for (const answer of answers) applied.set(answer.name, answer);
-    console.log(`  nine cases in one machine: ${Math.round(boot / 1000)} s`);
+    console.log(`  ${answers.length} tasks in one machine: ${Math.round((Date.now() - begun) / 1000)} s`);
   });
 
   test("the releases differ in nothing that was not applied", async () => {
-    const actions = await actionsByNode();
+    const nodes = await autoinstallByNode();
     for (const firmware of ["uefi", "bios"])
       for (const layout of ["lvm", "direct", "raid1"])
-        assert.equal(actions.get(`noble-${firmware}-${layout}`), actions.get(`jammy-${firmware}-${layout}`));
+        assert.equal(
+          nodes.get(`noble-${firmware}-${layout}`)?.storage,
+          nodes.get(`jammy-${firmware}-${layout}`)?.storage,
+        );
   });
 
   test("uefi, lvm: EFI, /boot and a volume group; root of the size that was asked for", () => {
@@ -235,7 +249,17 @@ suite("storage actions on real disks", (test) => {
     assert.match(tree(it, it.chosen["disk0"])[2] ?? "", /^2 Linux filesystem rest ext4 \/$/);
   });
 
+  test("a serial that two disks have ends the installation before anything is written", () => {
+    const { error, untouched } = applied.get("ambiguous") as Applied;
+    assert.match(
+      error ?? "",
+      "2 disks here have the serial SAM000, and one was to be wiped; nothing was changed",
+    );
+    assert.is(Object.keys(untouched).length, disks.length);
+  });
+
   test("disks that were not chosen begin as before, in every case", () => {
+    assert.is(applied.size, 10);
     for (const [name, { untouched }] of applied) {
       assert.ok(Object.keys(untouched).length >= 3, name);
       for (const [path, same] of Object.entries(untouched)) assert.ok(same, `${name} has written to ${path}`);

@@ -18,6 +18,8 @@ export interface BlankDisk {
 export interface Task {
   readonly name: string;
   readonly firmware: string;
+  /** Shell commands that come before anything is written. */
+  readonly before: readonly string[];
   readonly actions: readonly object[];
 }
 
@@ -59,6 +61,7 @@ export async function applyStorage(
   root: GuestRoot,
   disks: readonly BlankDisk[],
   tasks: readonly Task[],
+  progress: (line: string) => void,
 ): Promise<readonly Applied[]> {
   const folder = mkdtempSync(join(tmpdir(), "seedsmith-storage-"));
   try {
@@ -82,18 +85,34 @@ export async function applyStorage(
           : `scsi-hd,drive=disk${index},serial=${disk.serial}${disk.model === undefined ? "" : `,product=${disk.model}`}${disk.wwn === undefined ? "" : `,wwn=${disk.wwn}`}`,
       );
     }
-    const done = await run(
+    // What the machine prints, for as far as it came.
+    let said = "";
+    let shown = 0;
+    const onOutput = (_: string, text: string): void => {
+      said += text;
+      for (let end = said.indexOf("\n", shown); end >= 0; end = said.indexOf("\n", shown)) {
+        const line = said.slice(shown, end).trim();
+        if (line.startsWith("storage: ")) progress(line.slice("storage: ".length));
+        shown = end + 1;
+      }
+    };
+    const ended = await run(
       [
-        ...["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "2"],
+        ...["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-smp", "1"],
         ...["-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"],
         ...["-kernel", root.kernel, "-initrd", root.initrd],
         ...["-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 init=/sbin/apply-storage"],
-        ...["-drive", `if=virtio,file=${root.image},format=raw,snapshot=on,cache=unsafe`],
+        ...["-drive", `if=none,id=root,file=${root.image},format=raw,snapshot=on,cache=unsafe`],
         ...["-drive", `if=none,id=control,file=${control},format=raw,cache=unsafe`],
-        ...["-device", "virtio-blk-pci,drive=control,serial=control", "-device", "virtio-scsi-pci"],
+        // The root first: by the order of devices it is /dev/vda.
+        ...["-device", "virtio-blk-pci,drive=root", "-device", "virtio-blk-pci,drive=control,serial=control"],
+        ...["-device", "virtio-scsi-pci"],
         ...words,
       ],
-      { timeout: 900 },
+      { timeout: 900, onOutput },
+    ).then(
+      () => "",
+      (error: Error) => `: ${error.message}`,
     );
     const answer = Buffer.alloc(controlSize - 2 ** 20);
     const back = openSync(control, "r");
@@ -101,9 +120,7 @@ export async function applyStorage(
     closeSync(back);
     const text = answer.toString("utf8").replace(/\0+$/, "");
     if (text === "")
-      throw new Error(
-        `the machine gave no answer; its console ends:\n${`${done.stdout}${done.stderr}`.slice(-3000)}`,
-      );
+      throw new Error(`the machine gave no answer${ended}; its console ends:\n${said.slice(-3000)}`);
     return JSON.parse(text) as readonly Applied[];
   } finally {
     rmSync(folder, { recursive: true, force: true });
