@@ -191,6 +191,8 @@ function zfs(actions: StorageAction[], storage: Layout, disk: SystemDisk): void 
   }
   const rest = partition(actions, disk, "rpool", -1);
   const properties = {
+    // null takes curtin's own `off` back.
+    atime: null,
     acltype: "posixacl",
     canmount: "off",
     compression: "lz4",
