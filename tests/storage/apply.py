@@ -238,6 +238,9 @@ for case in task:
         applier.apply()
         boot_loader(case["firmware"], applier)
         run("sync")
+        # lsblk tells what udev saw last, which may be from before a tool had written its superblock.
+        run("udevadm", "trigger", "--action=change", "--subsystem-match=block")
+        settle()
         result["lsblk"] = json.loads(run("lsblk", "--json", "--bytes", "--output",
                                          "PATH,NAME,TYPE,SIZE,FSTYPE,LABEL,PARTTYPENAME,PTTYPE,MOUNTPOINT,SERIAL"))
         result["groups"] = json.loads(run("vgs", "--reportformat=json", "--options=vg_name,pv_count,lv_count"))
