@@ -30,8 +30,6 @@ export interface BundleOptions {
 interface Entry {
   readonly name: string;
   readonly text: string;
-  /** Made without secrets: only known values are looked for. */
-  readonly clean?: boolean;
 }
 
 /** Of a longer text the end is taken: that is where failures are. */
@@ -136,8 +134,7 @@ function seed(machine: LabMachine, redact: Redactor, missing: string[]): Entry[]
       missing.push(`seed/${name}: not there`);
       continue;
     }
-    if (name === "plan.json") entries.push({ name: `seed/${name}`, text, clean: true });
-    else if (leaksAsYaml(redact(text), redact))
+    if (name !== "plan.json" && leaksAsYaml(redact(text), redact))
       missing.push(`seed/${name}: left out, for a secret would be in it`);
     else entries.push({ name: `seed/${name}`, text });
   }
@@ -199,9 +196,9 @@ export async function writeFailureBundle(options: BundleOptions): Promise<string
   // A tar of the old form has no names of more than 100 characters.
   const top = `failed-${machine.name}`.slice(0, 36);
   const files = [{ name: "README.txt", text: about(options, redact, missing) }, ...entries].map(
-    ({ name, text, clean }: Entry) => ({
+    ({ name, text }: Entry) => ({
       name: `${top}/${name}`,
-      data: Buffer.from((clean === true ? redact.known : redact)(text.slice(-most)), "utf8"),
+      data: Buffer.from(redact(text.slice(-most)), "utf8"),
     }),
   );
   const tar = createTar(files, {
