@@ -54,6 +54,12 @@ const unitSections = [
   "Unit",
 ];
 
+/** What may be named in an option that is a map: the keys of its default, for others need not be there. */
+function mapOf(preset: unknown): Value {
+  const keys = typeof preset === "object" && preset !== null ? Object.keys(preset) : [];
+  return keys.length === 0 ? anything : Object.fromEntries(keys.map((key) => [key, anything]));
+}
+
 /**
  * Checks references.
  * @param whole also the components and profiles; false when the package's build did and nothing was added since
@@ -172,9 +178,9 @@ class References {
 
   #options(component: Component): Value {
     return Object.fromEntries(
-      Object.entries(component.doc.options ?? {}).map(([name, { type }]) => [
+      Object.entries(component.doc.options ?? {}).map(([name, option]): [string, Value] => [
         name,
-        type === "list" ? [anything] : type === "map" ? anything : "",
+        option.type === "list" ? [anything] : option.type === "map" ? mapOf(option.default) : "",
       ]),
     );
   }

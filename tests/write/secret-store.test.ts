@@ -161,7 +161,6 @@ suite("secrets bound by the site", (test) => {
         for (const word of ["from a file", "env", "from 1"]) assert.not.match(kept, word);
         assert.match(kept, "api.key");
       } finally {
-        // biome-ignore lint/performance/noDelete: assigning undefined would set the text "undefined"
         delete process.env["SEEDSMITH_TEST_WORD"];
       }
     }));

@@ -280,7 +280,7 @@ suite("multipass, by a stand-in", (test) => {
       const log = instance("root", "var", "lib", "seedsmith", "state", "events.jsonl");
       const line = (name: string) =>
         `${JSON.stringify({ time: "t", event: "step-ok", node: "con01", generation: 1, name })}\n`;
-      writeFileSync(log, line("größe") + line("two") + '{"torn');
+      writeFileSync(log, `${line("größe")}${line("two")}{"torn`);
       const first = await multipass.events(lab, "con01", 0);
       assert.equal(
         first.events.map(({ name }) => name),
