@@ -1,7 +1,8 @@
 /**
  * The image that the test's instances boot: a kernel and busybox, 24 MiB, made from Debian packages without root,
  * loop devices or mounts. It takes its address by DHCP, reads the metadata service, prints what it got on the
- * console and serves its instance id over HTTP. Needs `mtools` and `syslinux`.
+ * console and serves its instance id over HTTP. Like any machine it asks for an address until it gets one: after a
+ * power cut it may be up long before the node that serves addresses. Needs `mtools` and `syslinux`.
  */
 import { execFileSync } from "node:child_process";
 import {
@@ -34,13 +35,13 @@ acpid
 echo TEST booted
 ip link set lo up
 ip link set eth0 up
-udhcpc -i eth0 -s /lease -O staticroutes -O mtu -t 30 -T 2 -n -q || echo TEST no lease
+until udhcpc -i eth0 -s /lease -O staticroutes -O mtu -t 15 -T 2 -n -q; do echo TEST no lease yet; done
 echo "TEST address $(ip -4 -oneline address show dev eth0 | awk '{print $4}')"
 echo "TEST mtu $(cat /sys/class/net/eth0/mtu)"
 ask() { wget -q -O - "http://169.254.169.254/$1"; }
 id=
 count=0
-while [ -z "$id" ] && [ $count -lt 60 ]; do
+while [ -z "$id" ] && [ $count -lt 300 ]; do
   id=$(ask latest/meta-data/instance-id)
   [ -n "$id" ] || sleep 2
   count=$((count + 1))
@@ -113,7 +114,7 @@ function find(folder: string, name: RegExp): string {
  * @returns path of a raw disk image
  */
 export function testImage(cache: string): string {
-  const image = join(cache, "images", "test-instance-1.img");
+  const image = join(cache, "images", "test-instance-2.img");
   if (existsSync(image)) return image;
   mkdirSync(join(cache, "images"), { recursive: true });
   const work = mkdtempSync(join(cache, "images", ".building-"));
