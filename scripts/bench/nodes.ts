@@ -1,11 +1,21 @@
 /** Sites of 1,000 and 10,000 nodes: time and memory, against `cp -r`, and again when nothing changed. */
 import { spawnSync } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { cli, inFolder, timed } from "./processes.ts";
-import { largeSite } from "./site.ts";
+import { type Kinds, largeSite } from "./site.ts";
 import { atMost, holds, median, type Row, round } from "./table.ts";
+
+/** What OpenStack's services stand on, and a node that asks it: profiles of the boot tests. */
+const environment: Kinds = { controller: "environment", compute: "client" };
+/** A whole cloud, with the built-in profiles. */
+const cloud: Kinds = { controller: "controller", compute: "compute" };
+const environmentProfiles = join(
+  dirname(fileURLToPath(import.meta.url)),
+  ...["..", "..", "tests", "boot", "site", "profiles"],
+);
 
 interface Render {
   /** Milliseconds from the start of the process to its end. */
@@ -57,17 +67,19 @@ function changeTimes(folder: string): Map<string, number> {
 export function manyNodes(): Promise<Row[]> {
   return inFolder((folder) => {
     const sizes = [
-      { count: 1_000, rounds: 5 },
-      { count: 10_000, rounds: 1 },
+      { count: 1_000, rounds: 5, kinds: environment, of: "nodes" },
+      { count: 10_000, rounds: 1, kinds: environment, of: "nodes" },
+      { count: 1_000, rounds: 3, kinds: cloud, of: "nodes of a cloud" },
     ];
     const perNode: number[] = [];
     const processorPerNode: number[] = [];
     const rows: Row[] = [];
-    for (const { count, rounds } of sizes) {
-      const place = join(folder, String(count));
+    for (const [at, { count, rounds, kinds, of }] of sizes.entries()) {
+      const place = join(folder, String(at));
       mkdirSync(place);
       const site = join(place, "site.yaml");
-      writeFileSync(site, largeSite(count));
+      writeFileSync(site, largeSite(count, kinds));
+      cpSync(environmentProfiles, join(place, "profiles"), { recursive: true });
       const renders: Render[] = [];
       const copies: number[] = [];
       for (let index = 0; index < rounds; index++) {
@@ -81,18 +93,18 @@ export function manyNodes(): Promise<Row[]> {
       const copy = median(copies);
       perNode.push(wall / count);
       processorPerNode.push(cpu / count);
-      const shown = count.toLocaleString("en");
+      const shown = `${count.toLocaleString("en")} ${of}`;
       rows.push(
         atMost(
-          `${shown} nodes with images, verified`,
+          `${shown} with images, verified`,
           5,
           "ms a node",
           wall / count,
           `${round(wall / 1000)} s; processor ${round(cpu / count)} ms a node on ${availableParallelism()} cores`,
         ),
-        atMost(`${shown} nodes, peak memory`, 1000, "MB", memory / 1e6),
+        atMost(`${shown}, peak memory`, 1000, "MB", memory / 1e6),
         atMost(
-          `${shown} nodes against \`cp -r\` of the same bytes`,
+          `${shown} against \`cp -r\` of the same bytes`,
           3,
           "times",
           median(renders.map((one, index) => one.wall / (copies[index] ?? Number.NaN))),
@@ -106,7 +118,7 @@ export function manyNodes(): Promise<Row[]> {
       const written = [...after].filter(([name, time]) => before.get(name) !== time).length;
       rows.push(
         holds(
-          `${shown} nodes rendered again, unchanged`,
+          `${shown} rendered again, unchanged`,
           "writes nothing",
           `${written} files written, ${round(again.wall / 1000)} s`,
           written === 0 && after.size === before.size && again.output.includes("nothing changed"),

@@ -1,7 +1,13 @@
 /** Sites of any size: three controllers, the rest computes. */
 
+/** Names of the profiles of controllers and of computes. */
+export interface Kinds {
+  readonly controller: string;
+  readonly compute: string;
+}
+
 /** The text of a site file with `count` nodes, at most 60,000, on a management network of /16. */
-export function largeSite(count: number): string {
+export function largeSite(count: number, kinds: Kinds): string {
   const lines = [
     "site: bench",
     "target: ubuntu-22.04",
@@ -22,7 +28,7 @@ export function largeSite(count: number): string {
     const place = index + 1;
     lines.push(
       `  ${name}:`,
-      `    profile: ${controller ? "controller" : "compute"}`,
+      `    profile: ${controller ? kinds.controller : kinds.compute}`,
       "    interfaces:",
       `      management: { mac: "52:54:00:0a:${mac}", address: 10.0.${Math.floor(place / 250)}.${(place % 250) + 1} }`,
       `      provider: { mac: "52:54:00:cb:${mac}" }`,
