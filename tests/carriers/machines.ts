@@ -72,8 +72,9 @@ export async function switchOn(
     return [
       "-netdev",
       `dgram,id=n${index},local.type=unix,local.path=${end(wired.name)},remote.type=unix,remote.path=${end(wired.peer)}`,
-      // Without the card's boot program: nothing is to be found on these cables.
-      ...["-device", `virtio-net-pci,netdev=n${index},mac=${mac},romfile=`],
+      // A bond counts a card as its partner's only if it is full-duplex, which this one does not say by itself. Without the
+      // card's boot program: nothing is to be found on these cables.
+      ...["-device", `virtio-net-pci,netdev=n${index},mac=${mac},speed=10000,duplex=full,romfile=`],
     ];
   });
   const child = spawn(
