@@ -9,14 +9,19 @@ export interface RecordedDisk {
   /** Bytes. */
   readonly size: number;
   readonly serial?: string;
+  /** udev's ID_SERIAL, which is what the installer compares: often model and serial in one. */
   readonly id_serial?: string;
   readonly wwn?: string;
   readonly model?: string;
   readonly vendor?: string;
   readonly bus?: string;
+  /** udev's ID_PATH: the place where it is plugged in. */
   readonly id_path?: string;
+  /** Absent where it is not known. */
   readonly ssd?: boolean;
+  /** Whether the installer, or a seed, was on it. */
   readonly medium?: boolean;
+  /** What was on it when this was recorded. */
   readonly holds?: readonly string[];
 }
 

@@ -1,4 +1,5 @@
 /** The documents as types. validate() guarantees these shapes; src/validate/schema.ts is their source. */
+import type { RecordedDisk } from "../load/inventory.ts";
 import type { Data, Loaded } from "../load/marks.ts";
 
 export type When = { readonly [name: string]: Scalar | readonly Scalar[] };
@@ -240,26 +241,8 @@ export interface MachineDoc {
   readonly autoinstall?: { readonly [key: string]: Data };
 }
 
-export interface DiskDoc {
-  readonly path: string;
-  /** Bytes. */
-  readonly size: number;
-  readonly serial?: string;
-  /** udev's ID_SERIAL, which is what the installer compares: often model and serial in one. */
-  readonly id_serial?: string;
-  readonly wwn?: string;
-  readonly model?: string;
-  readonly vendor?: string;
-  readonly bus?: string;
-  /** udev's ID_PATH: the place where it is plugged in. */
-  readonly id_path?: string;
-  /** Absent where it is not known. */
-  readonly ssd?: boolean;
-  /** Whether the installer, or a seed, was on it. */
-  readonly medium?: boolean;
-  /** What was on it when this was recorded. */
-  readonly holds?: readonly string[];
-}
+/** A disk in a file of facts: as it was recorded. */
+export type DiskDoc = RecordedDisk;
 
 export interface HardwareDoc {
   readonly hardware: string;
