@@ -139,7 +139,7 @@ to look inside, until lab down. Its state is in build/<site>/lab/.`,
     summary: "run a command on a node, as root",
     options: ["site", "out", "timeout", "format"],
     positionals: [2, Number.POSITIVE_INFINITY],
-    help: "The exit code is that of the command.",
+    help: "The command has this command's input and output and, where both are one, its terminal. The exit code is that of the\ncommand. --timeout ends it; without that it takes as long as it takes.",
   },
   "lab logs": {
     usage: "seedsmith lab logs NODE [--follow] [--site FILE] [--out DIR]",

@@ -1,5 +1,6 @@
 /** Runs host tools: always an argument vector, never a shell line. */
 import { spawn } from "node:child_process";
+import { constants } from "node:os";
 
 /**
  * A host tool or capability is missing or failed. Labs touch the host, so unlike in the compiler this is no
@@ -26,7 +27,8 @@ export interface Finished {
 }
 
 export interface RunOptions {
-  readonly stdin?: string;
+  /** What it reads; `null`: what this process reads. */
+  readonly stdin?: string | null;
   /** Seconds; then the command is killed and counts as failed. */
   readonly timeout?: number;
   readonly env?: NodeJS.ProcessEnv;
@@ -47,7 +49,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
   if (program === undefined) throw new Error("run() needs a program");
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
-      stdio: ["pipe", "pipe", "pipe"],
+      stdio: [options.stdin === null ? "inherit" : "pipe", "pipe", "pipe"],
       env: options.env ?? process.env,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
@@ -62,11 +64,11 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
             late = true;
             child.kill("SIGKILL");
           }, options.timeout * 1000);
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;
       options.onOutput?.("stdout", text);
     });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       stderr += text;
       options.onOutput?.("stderr", text);
       for (let end = stderr.indexOf("\n", shown); end >= 0; end = stderr.indexOf("\n", shown)) {
@@ -75,8 +77,8 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
       }
     });
     // A tool that does not read its input closes the pipe; its status tells enough.
-    child.stdin.on("error", () => {});
-    child.stdin.end(options.stdin ?? "");
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(options.stdin ?? "");
     child.on("error", (error: NodeJS.ErrnoException) => {
       if (timer !== null) clearTimeout(timer);
       reject(
@@ -89,6 +91,42 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
       if (timer !== null) clearTimeout(timer);
       if (late) reject(new LabError(`no end after ${options.timeout} s: ${argv.join(" ")}`));
       else resolve({ status, signal, stdout, stderr });
+    });
+  });
+}
+
+/**
+ * Runs a command in this process's place, as far as that goes: with its input, output and terminal, byte for byte.
+ * Ctrl-C is the command's affair; what else would end this process ends the command.
+ * @param timeout seconds; then it is killed
+ * @returns its status; 128 and the signal's number when a signal ended it
+ * @throws LabError when it cannot be started
+ */
+export function standIn(argv: readonly string[], timeout: number | null): Promise<number> {
+  const [program = "", ...args] = argv;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: "inherit" });
+    const timer = timeout === null ? null : setTimeout(() => child.kill("SIGKILL"), timeout * 1000);
+    const ignore = (): void => {};
+    const end = (): void => void child.kill("SIGTERM");
+    for (const name of ["SIGINT", "SIGQUIT"] as const) process.on(name, ignore);
+    for (const name of ["SIGTERM", "SIGHUP"] as const) process.on(name, end);
+    const over = (): void => {
+      if (timer !== null) clearTimeout(timer);
+      for (const name of ["SIGINT", "SIGQUIT"] as const) process.off(name, ignore);
+      for (const name of ["SIGTERM", "SIGHUP"] as const) process.off(name, end);
+    };
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      over();
+      reject(
+        new LabError(
+          error.code === "ENOENT" ? `${program} is not installed` : `${program}: ${error.message}`,
+        ),
+      );
+    });
+    child.on("close", (status, signal) => {
+      over();
+      resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });
   });
 }

@@ -143,6 +143,17 @@ export interface Driver {
     argv: readonly string[],
     options?: ExecOptions,
   ): Promise<Finished>;
+  /**
+   * The command line that runs a command in it as root, word by word, and hands on input, output and exit code.
+   * @param tty whether the command gets the terminal that this process has
+   * @throws LabError when it is not on or cannot be reached
+   */
+  entering(
+    lab: LabDescription,
+    machine: string,
+    argv: readonly string[],
+    tty: boolean,
+  ): Promise<readonly string[]>;
   /** The command line by which a person logs in. */
   login(lab: LabDescription, machine: string): readonly string[];
   /** Shuts it down in order. @returns whether it went down by itself within `timeout` seconds */

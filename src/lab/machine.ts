@@ -345,6 +345,21 @@ export class Machine {
   }
 
   /**
+   * The command line that runs a command in the machine as root.
+   * @throws LabError when it is not on
+   */
+  entering(argv: readonly string[], env: Readonly<Record<string, string>> = {}): string[] {
+    const leader = this.#leader;
+    if (leader === null || !alive(leader)) throw new LabError(`${this.name} is not on`);
+    const into = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"];
+    const given = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+    return [
+      ...["nsenter", `--target=${leader.pid}`, ...into, "env", "-i", ...guestEnvironment, ...given],
+      ...argv,
+    ];
+  }
+
+  /**
    * Runs a command in the machine as root.
    * @returns its status and output
    * @throws LabError when the machine is not on, or after `timeout` seconds (60 unless told)
@@ -353,17 +368,10 @@ export class Machine {
     argv: readonly string[],
     options: Omit<RunOptions, "cwd" | "env"> & { readonly env?: Readonly<Record<string, string>> } = {},
   ): Promise<Finished> {
-    const leader = this.#leader;
-    if (leader === null || !alive(leader)) throw new LabError(`${this.name} is not on`);
     const { env, timeout = 60, ...rest } = options;
-    const into = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"];
-    const given = Object.entries(env ?? {}).map(([key, value]) => `${key}=${value}`);
-    const command = [
-      ...["nsenter", `--target=${leader.pid}`, ...into, "env", "-i", ...guestEnvironment, ...given],
-      // Ended from inside: killing nsenter would leave the command running in the machine.
-      ...["timeout", "--kill-after=5", String(timeout), ...argv],
-    ];
-    const done = await run(command, { ...rest, timeout: timeout + 15 });
+    // Ended from inside: killing nsenter would leave the command running in the machine.
+    const limited = ["timeout", "--kill-after=5", String(timeout), ...argv];
+    const done = await run(this.entering(limited, env), { ...rest, timeout: timeout + 15 });
     if (done.status === 124) throw new LabError(`${this.name}: no end after ${timeout} s: ${argv.join(" ")}`);
     return done;
   }

@@ -187,6 +187,12 @@ suite("labs by the command line", (test) => {
     assert.is(reached.code, 0, reached.out);
     const exec = await run(pair, "lab", "exec", "small", "--", "sh", "-c", "hostname; exit 7");
     assert.equal([exec.code, exec.out], [7, "small\n"]);
+    const program = join(repository, "dist", "cli.js");
+    const fed = await hostCommand(
+      [process.execPath, program, "lab", "exec", "small", "--", "sh", "-c", "hostname; cat; exit 5"],
+      { cwd: pair.folder, stdin: "what was piped in\n" },
+    );
+    assert.equal([fed.status, fed.stdout], [5, "small\nwhat was piped in\n"], fed.stderr);
     const logs = await run(pair, "lab", "logs", "small2");
     assert.match(logs.out, "SEEDSMITH small2 READY");
 

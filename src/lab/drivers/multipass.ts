@@ -279,6 +279,18 @@ async function layNetwork(lab: LabDescription, machine: LabMachine): Promise<voi
   }
 }
 
+/** The instance of a machine that is on: `multipass exec` would start one that is off. @throws LabError */
+async function runningInstance(lab: LabDescription, name: string): Promise<string> {
+  const instance = instanceName(lab, name);
+  const state = await reported(instance);
+  if (state !== "Running")
+    throw new LabError(
+      `${name} is not running: multipass ${state === null ? "has no such instance" : `says ${state}`}`,
+      "seedsmith lab status",
+    );
+  return instance;
+}
+
 export const multipass: Driver = {
   name: "multipass",
   summary: "instances of multipass; Ubuntu targets, user-data only",
@@ -411,20 +423,15 @@ export const multipass: Driver = {
   console: logOf,
 
   async exec(lab, name, argv, options = {}): Promise<Finished> {
-    const instance = instanceName(lab, name);
-    // `multipass exec` would start an instance that is off.
-    const state = await reported(instance);
-    if (state !== "Running")
-      throw new LabError(
-        `${name} is not running: multipass ${state === null ? "has no such instance" : `says ${state}`}`,
-        "seedsmith lab status",
-      );
-    const done = await run(commands.exec(instance, argv), options);
+    const done = await run(commands.exec(await runningInstance(lab, name), argv), options);
     // 255 is multipass's own, when ssh fails (include/multipass/cli/return_codes.h).
     if (done.status === 255 && done.stderr.startsWith("exec failed:"))
       throw new LabError(`${name} cannot be reached: ${done.stderr.trim()}`);
     return done;
   },
+
+  // The client hands on its terminal by itself where it has one.
+  entering: async (lab, name, argv) => commands.exec(await runningInstance(lab, name), argv),
 
   login: (lab, name) => commands.shell(instanceName(lab, name)),
 

@@ -176,6 +176,11 @@ export const nspawn: Driver = {
     return machineOf(lab, machine).exec(argv, { ...rest, env: given });
   },
 
+  // The terminal is handed on as it is; of all that is known of it the machine needs its type.
+  async entering(lab, machine, argv, tty) {
+    return machineOf(lab, machine).entering(argv, tty ? { TERM: process.env.TERM ?? "dumb" } : {});
+  },
+
   login(lab, machine) {
     const found = lab.machines.find(({ name }) => name === machine);
     if (found?.user != null && found.address !== null)

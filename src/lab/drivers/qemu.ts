@@ -526,12 +526,8 @@ function wayTo(lab: LabDescription, setup: Setup, name: string): Way | null {
   };
 }
 
-async function exec(
-  lab: LabDescription,
-  name: string,
-  argv: readonly string[],
-  options: ExecOptions = {},
-): Promise<Finished> {
+/** How a machine that is on is reached. @throws LabError when it is not, or cannot be */
+async function requireWay(lab: LabDescription, name: string): Promise<Way> {
   const power = await state(lab, name);
   if (power.power !== "running")
     throw new LabError(`${name} is ${power.power}${power.reason === "" ? "" : `: ${power.reason}`}`);
@@ -542,6 +538,16 @@ async function exec(
       "its system takes no key of the lab: give the site's access a user with your key, and sudo",
     );
   }
+  return way;
+}
+
+async function exec(
+  lab: LabDescription,
+  name: string,
+  argv: readonly string[],
+  options: ExecOptions = {},
+): Promise<Finished> {
+  const way = await requireWay(lab, name);
   const { env, ...rest } = options;
   const words =
     env === undefined
@@ -628,6 +634,7 @@ export const qemu: Driver = {
   events,
   console: (lab, machine) => join(folderOf(lab, machine), "console.log"),
   exec,
+  entering: async (lab, name, argv, tty) => remoteCommand(await requireWay(lab, name), argv, tty),
   login,
   powerOff,
   kill: (lab, machine) => stop(folderOf(lab, machine)),

@@ -104,6 +104,7 @@ export function fakeDriver(clock: Clock, scripts: Readonly<Record<string, Script
     },
     console: () => "/nonexistent",
     exec: unused,
+    entering: unused,
     login: () => [],
     powerOff: unused,
     kill: unused,

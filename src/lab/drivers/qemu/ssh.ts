@@ -40,8 +40,9 @@ export function sshCommand(way: Way): string[] {
 /**
  * The command line of ssh that runs a command as root, asking nobody anything.
  * @param argv the command; it reaches the machine word by word
+ * @param tty whether it gets a terminal, as this process has one
  */
-export function remoteCommand(way: Way, argv: readonly string[]): string[] {
+export function remoteCommand(way: Way, argv: readonly string[], tty = false): string[] {
   const command = sshCommand(way);
   const target = command.pop() ?? "";
   const options = ["BatchMode=yes", "LogLevel=ERROR", "ConnectTimeout=60", "ServerAliveInterval=15"];
@@ -50,7 +51,10 @@ export function remoteCommand(way: Way, argv: readonly string[]): string[] {
   if (way.shared !== null)
     options.push("ControlMaster=auto", `ControlPath=${way.shared}`, "ControlPersist=120");
   const words = way.user === "root" ? argv : ["sudo", "-n", "--", ...argv];
-  return [...command, ...options.flatMap((text) => ["-o", text]), target, "--", words.map(quoted).join(" ")];
+  return [
+    ...[...command, ...(tty ? ["-t"] : []), ...options.flatMap((text) => ["-o", text])],
+    ...[target, "--", words.map(quoted).join(" ")],
+  ];
 }
 
 /** Makes the lab's key where there is none. */

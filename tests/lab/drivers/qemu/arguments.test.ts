@@ -179,6 +179,9 @@ suite("other command lines of the qemu driver", (test) => {
     assert.match(argv.join(" "), "BatchMode=yes");
     assert.match(argv.join(" "), "ControlPath=/tmp/s/s0");
     assert.is(quoted("it's"), "'it'\\''s'");
+    assert.not.ok(argv.includes("-t"));
+    // With the terminal, for who sits at one.
+    assert.ok(remoteCommand(way, ["bash"], true).includes("-t"));
   });
 
   test("where the system takes no key of the lab, the site's user becomes root", () => {
