@@ -143,13 +143,13 @@ function shares(nodes: readonly NodeTimeline[]): string[] {
   };
   return table(
     ["node", "verdict", "after", ...kinds.map((kind) => short[kind]), "idle", "not download or unpack"],
-    nodes.map(({ node, verdict, start, end, spent, besidesPackages }) => [
+    nodes.map(({ node, verdict, start, end, spent, besidesUnpacking }) => [
       node,
       verdictWords[verdict],
       took(end - start),
       ...kinds.map((kind) => took(spent[kind])),
       took(spent.unaccounted),
-      percent(besidesPackages),
+      percent(besidesUnpacking),
     ]),
     Array.from({ length: kinds.length + 3 }, (_, index) => index + 2),
   );

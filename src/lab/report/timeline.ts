@@ -76,8 +76,13 @@ export interface NodeTimeline {
   readonly spans: readonly Span[];
   /** Seconds by kind; each instant counts once, so with `unaccounted` they sum up to the node's time. */
   readonly spent: Readonly<Record<SpanKind | "unaccounted", number>>;
-  /** Share of the node's time that is neither apt's fetching nor dpkg's unpacking, 0 to 1. */
-  readonly besidesPackages: number;
+  /**
+   * Share of the node's time that is neither apt's fetching nor dpkg's unpacking, 0 to 1. Maintainer scripts, and what
+   * else apt does, are in it.
+   */
+  readonly besidesUnpacking: number;
+  /** Seconds of all work on packages: fetching, unpacking, maintainer scripts, and what else apt does. */
+  readonly packages: number;
 }
 
 /** A package and the seconds that dpkg spent on it, on the node where that was the most. */
@@ -307,7 +312,8 @@ function nodeTimeline(record: BootRecord, zero: number): NodeTimeline {
     end,
     spans,
     spent,
-    besidesPackages: total === 0 ? 0 : 1 - (spent.download + spent.unpack) / total,
+    besidesUnpacking: total === 0 ? 0 : 1 - (spent.download + spent.unpack) / total,
+    packages: spent.download + spent.unpack + spent.configure + spent.packages,
   };
 }
 

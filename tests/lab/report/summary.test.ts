@@ -18,9 +18,9 @@ suite("the summary of a test", (test) => {
       event("com01", 9, "failed"),
     ]);
     assert.equal(summaryText(summary([good, bad])).split("\n"), [
-      "node   verdict  after  not packages  longest",
-      "con01  READY    1m40s           70%    1m00s  steps: name of db (c.yaml:7)",
-      "com01  FAILED    9.0s          100%     5.0s  firmware, kernel, system: the system comes up",
+      "node   verdict  after  packages  not download or unpack  longest",
+      "con01  READY    1m40s       30s                     70%    1m00s  steps: name of db (c.yaml:7)",
+      "com01  FAILED    9.0s      0.0s                    100%     5.0s  firmware, kernel, system: the system comes up",
       "",
     ]);
     assert.is(summaryText(summary([])), "");
