@@ -3,8 +3,8 @@
  * each gets hard links of its own, and hands back what it has fetched when it is off.
  */
 import { randomBytes } from "node:crypto";
-import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, renameSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 /** Where apt keeps what it has downloaded; only whole and checked files, unfinished ones lie in `partial/`. */
 const archives = "var/cache/apt/archives";
@@ -16,6 +16,31 @@ function link(from: string, to: string): void {
     if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
     copyFileSync(from, to);
   }
+}
+
+/** The number of the file system that a path is on, or will be once it is made. */
+function deviceOf(path: string): number {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      return statSync(at).dev;
+    } catch (error) {
+      if (at === dirname(at)) throw error;
+    }
+  }
+}
+
+/**
+ * Whether kept packages are copied into machines, as a link cannot lead from one file system into another.
+ * @param cache what labs share
+ * @param folder where machines are, or will be
+ */
+export function copiesPackages(cache: string, folder: string): boolean {
+  return deviceOf(cache) !== deviceOf(folder);
+}
+
+/** MiB that all kept packages of a folder take. */
+export function sizeOfPackages(cache: string): number {
+  return Math.round(debs(cache).reduce((sum, name) => sum + statSync(join(cache, name)).size, 0) / 2 ** 20);
 }
 
 function debs(folder: string): string[] {

@@ -1,7 +1,9 @@
 /** `seedsmith lab doctor` */
+import { resolve } from "node:path";
 import { exit } from "../../core/exit.ts";
 import { labCache } from "../../lab/cache.ts";
 import { allDrivers } from "../../lab/drivers.ts";
+import { copiesPackages } from "../../lab/package-cache.ts";
 import { type LabRequest, printJson } from "./request.ts";
 
 /** Prints what keeps each driver from running here; fine when one of them can. */
@@ -11,10 +13,12 @@ export async function doctor(request: LabRequest): Promise<number> {
     (await allDrivers()).map(async (driver) => ({ driver, inspection: await driver.inspect(cache) })),
   );
   const usable = found.some(({ inspection }) => inspection.obstacles.length === 0);
+  const copied = copiesPackages(cache, resolve(request.choice.cwd, request.out));
   if (request.format === "json") {
     printJson({
       ok: usable,
       cache,
+      copiesPackages: copied,
       drivers: found.map(({ driver: { name, summary }, inspection }) => ({ name, summary, ...inspection })),
     });
   } else {
@@ -26,6 +30,10 @@ export async function doctor(request: LabRequest): Promise<number> {
       for (const { message, hint } of obstacles) process.stdout.write(`  ${message}\n    ${hint}\n`);
     }
     process.stdout.write(`cache      ${cache}\n`);
+    if (copied)
+      process.stdout.write(
+        `  on another file system than ${request.out}/: nspawn copies kept packages into each machine, where it would link them\n    SEEDSMITH_CACHE or --out beside the other spares time and room\n`,
+      );
   }
   return usable ? exit.fine : exit.tool;
 }

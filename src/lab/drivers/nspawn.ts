@@ -11,7 +11,7 @@ import { readPower } from "../keeper.ts";
 import { Lab } from "../lab.ts";
 import { undoLedger } from "../ledger.ts";
 import type { Machine } from "../machine.ts";
-import { keepPackages } from "../package-cache.ts";
+import { copiesPackages, keepPackages, sizeOfPackages } from "../package-cache.ts";
 import { proxyAnswers, proxyPort } from "../package-proxy.ts";
 import type { Segment } from "../router.ts";
 import { readSeed } from "../seed.ts";
@@ -140,6 +140,14 @@ export const nspawn: Driver = {
     await made.router.uncover(lab.hidden);
     const proxy = await proxyFor(made);
     if (proxy !== null) progress(`packages come by apt-cacher-ng of this host: ${proxy}`);
+    if (copiesPackages(lab.cache, lab.folder))
+      for (const { name, codename } of lab.targets) {
+        const size = sizeOfPackages(Lab.packages(lab.cache, codename));
+        if (size > 0)
+          progress(
+            `kept packages of ${name}, ${size} MiB, are copied into each machine: the cache is on another file system`,
+          );
+      }
     for (const machine of lab.machines) {
       const base = bases.get(targetOf(lab, machine).codename);
       const { root } = await made.addMachine({ ...partsOf(machine), seed: readSeed(machine.seed) }, base);

@@ -284,10 +284,24 @@ async function create(lab: LabDescription, ledger: Ledger, progress: (line: stri
 
   for (const machine of lab.machines) await makeMachine(lab, machine, images.get(machine.target)!);
   setup = kind === "bridge" ? await makeBridges(lab, setup, ledger) : await startHub(lab, setup, ledger);
+  const back = loopbackNotice(setup);
+  if (back !== null) progress(back);
   const open = setup.segments.find((segment) => segment.open);
   const proxy = open === undefined ? null : await packageProxy(open.user, setup.namespace);
   writeSetup(lab, { ...setup, proxy });
   if (proxy !== null) progress(`packages come through apt-cacher-ng, ${proxy}`);
+}
+
+/**
+ * What must be known of a lab whose way out is qemu's user network: it takes connections to its own address to this
+ * host's loopback interface. libslirp could refuse them (disable_host_loopback), but qemu has no option for that, and
+ * `restrict=on` refuses all else too, package mirrors first.
+ */
+export function loopbackNotice({ network, segments }: Pick<Setup, "network" | "segments">): string | null {
+  if (network !== "hub") return null;
+  const hosts = segments.filter(({ open }) => open).flatMap(({ user }) => (user === null ? [] : [user.host]));
+  if (hosts.length === 0) return null;
+  return `notice: machines reach what listens on this host's 127.0.0.1, by ${hosts.join(" and ")}: qemu's user network has no option against it; as root, the lab's bridges have no such way`;
 }
 
 /** Both ends of the cable of a machine's interface. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { LabError } from "../../../../src/lab/command.ts";
 import type { LabDescription, LabMachine } from "../../../../src/lab/driver.ts";
-import { qemu } from "../../../../src/lab/drivers/qemu.ts";
+import { loopbackNotice, qemu } from "../../../../src/lab/drivers/qemu.ts";
 import { Ledger } from "../../../../src/lab/ledger.ts";
 import { suite } from "../../../support/suite.ts";
 
@@ -46,6 +46,17 @@ suite("the qemu driver", (test) => {
     assert.match(qemu.differences({ ...machine, target: "debian-12" }).join(), "key of the lab");
     assert.match(qemu.differences({ ...machine, target: "ubuntu-24.04" }).join(), "key of the lab");
     assert.equal(qemu.differences(machine), []);
+  });
+
+  test("says by which address machines reach the host's loopback interface, where they do", () => {
+    const way = (name: string, open: boolean, host: string) => ({
+      ...{ name, cidr: "10.0.0.0/24", gateway: open ? "10.0.0.254" : null, open },
+      user: { host, dns: "10.0.0.254" },
+    });
+    const segments = [way("management", true, "10.0.0.253"), way("closed", false, "10.1.0.253")];
+    assert.match(String(loopbackNotice({ network: "hub", segments })), "127.0.0.1, by 10.0.0.253: ");
+    assert.is(loopbackNotice({ network: "hub", segments: segments.slice(1) }), null);
+    assert.is(loopbackNotice({ network: "bridge", segments }), null);
   });
 
   test("refuses a node that nobody could look into, before anything is made", async () => {
