@@ -64,6 +64,7 @@ export const problemCodes = {
   "bad-route": "A route is malformed, is a second default route, or leads away from where the nodes are.",
   "bad-link": "A card, bond, VLAN or bridge cannot be made like this.",
   carrier: "A carrier cannot hold what the node's seed has.",
+  "bad-netboot": "Machines could not boot from the network as the site says.",
   "bad-mtu": "An MTU does not fit what the network lies over.",
   "mtu-differs": "A node's MTU differs from that of the network it is in.",
   "unknown-link": "The node has no such link.",

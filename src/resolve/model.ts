@@ -9,6 +9,7 @@ import type {
   Doc,
   Firmware,
   InstallDoc,
+  Loader,
   NetworkDoc,
   NodeDoc,
   Nouns,
@@ -206,6 +207,62 @@ export interface Install {
   readonly from: Position;
 }
 
+/** A file that machines boot, as the site says where it comes from. */
+export interface BootFile {
+  /** Its name below the target's folder of assets. */
+  readonly name: string;
+  readonly source:
+    | { readonly kind: "url"; readonly url: string }
+    /** From the site's folder. */
+    | { readonly kind: "file"; readonly file: string };
+  /** SHA-256 in lower-case hexadecimal; null where a file here is taken as it is. */
+  readonly sha256: string | null;
+  readonly from: Position;
+}
+
+/** What machines of a target boot to be installed. */
+export interface NetInstaller {
+  readonly target: string;
+  readonly kernel: BootFile;
+  readonly initrd: BootFile;
+  readonly image: BootFile | null;
+  readonly arguments: readonly string[];
+  readonly from: Position;
+}
+
+/** How machines boot from the network. */
+export interface Netboot {
+  /** The boot server's address in the management network. */
+  readonly server: string;
+  readonly port: number;
+  /** What URLs of the server begin with, without a slash at the end; the port is left out where it is HTTP's own. */
+  readonly base: string;
+  readonly dhcp: "full" | "proxy" | "none";
+  /** Addresses for machines that are no nodes; null where the server gives none. */
+  readonly pool: { readonly first: string; readonly last: string } | null;
+  readonly loaders: { readonly [firmware in Firmware]: Loader };
+  /** Seconds after which a seed is not given any more, or null. */
+  readonly seedSeconds: number | null;
+  /** By target. */
+  readonly installers: ReadonlyMap<string, NetInstaller>;
+  readonly from: Position;
+}
+
+/** By what a node's machine is known, and what it boots from the network. */
+export interface NodeNetboot {
+  /** Of its cards, those of the management network first. */
+  readonly macs: readonly string[];
+  /** What the firmware tells (SMBIOS type 1), or null. */
+  readonly serial: string | null;
+  /** Lower case. */
+  readonly uuid: string | null;
+  /** The loader that it gets in place of the site's, or null. */
+  readonly loader: Loader | null;
+  /** Null where nothing is known to install it: it boots its disk. */
+  readonly installer: NetInstaller | null;
+  readonly from: Position;
+}
+
 export interface Node {
   readonly name: string;
   readonly fqdn: string | null;
@@ -234,6 +291,8 @@ export interface Node {
   readonly console: readonly string[];
   /** Null where the node is not installed by its release's installer. */
   readonly install: Install | null;
+  /** Null where the site does not say how machines boot from the network. */
+  readonly netboot: NodeNetboot | null;
 }
 
 /** A site in which nothing is implicit. */
@@ -250,4 +309,5 @@ export interface Site {
   readonly groups: ReadonlyMap<string, readonly Node[]>;
   /** Seconds that a node waits for another. */
   readonly waitForNodes: number;
+  readonly netboot: Netboot | null;
 }

@@ -15,7 +15,7 @@ export const scopeNames: ReadonlySet<string> = new Set([
   ...["params", "gives", "host", "address", "members", "many"],
 ]);
 
-type Draft = Omit<Node, "components" | "options" | "layers" | keyof MachineFacts>;
+type Draft = Omit<Node, "components" | "options" | "layers" | "netboot" | keyof MachineFacts>;
 
 /** A lazily computed property. */
 export function lazy<T extends object>(target: T, name: string, compute: () => unknown): T {

@@ -10,6 +10,7 @@ import { isHostIn, isHostName, parseIp, parsePool, parseRange } from "./address.
 import { type MachineFacts, type Machines, resolveMachine } from "./install.ts";
 import { type Claims, type NodeNetworks, resolveNodeNetworks } from "./links.ts";
 import type { Component, Layer, Library, Node, Site } from "./model.ts";
+import { type NodeDraft, resolveNetboot } from "./netboot.ts";
 import { resolveNetworks } from "./networks.ts";
 import { optionScope } from "./scope.ts";
 import { evaluate, holds, type Rendering, Unavailable } from "./template.ts";
@@ -88,7 +89,7 @@ export function resolveSite(
 
   const chains = new Map<string, readonly Doc<ProfileDoc>[] | null>();
   const closures = new Map<string, readonly Component[]>();
-  const nodes: Node[] = [];
+  const drafts: NodeDraft[] = [];
   const ledger: ProfileOptions = { used: new Set(), unused: new Map() };
   const names = new Map<string, Path>();
   const claims: Claims = { addresses: new Map(), macs: new Map() };
@@ -174,7 +175,7 @@ export function resolveSite(
     const draft = {
       name,
       fqdn: doc.domain === undefined ? null : `${name}.${doc.domain}`,
-      index: nodes.length,
+      index: drafts.length,
       doc: node,
       path,
       target: nodeTarget,
@@ -203,7 +204,7 @@ export function resolveSite(
     const resolved = new Map<string, { readonly [option: string]: Value }>();
     for (const component of components) resolved.set(component.name, options.resolve(component, resolved));
     options.reportUnused(components, ledger);
-    nodes.push({
+    drafts.push({
       ...draft,
       components,
       options: resolved,
@@ -221,6 +222,14 @@ export function resolveSite(
     });
   }
   if (!sound || networks === null) return null;
+  const { netboot, nodes } = resolveNetboot(
+    site,
+    networks.management,
+    drafts,
+    claims,
+    new Set(library.targets.keys()),
+    problems,
+  );
 
   const groups = new Map<string, Node[]>();
   for (const node of nodes) {
@@ -250,6 +259,7 @@ export function resolveSite(
     byName: new Map(nodes.map((node) => [node.name, node])),
     groups,
     waitForNodes: seconds(doc.first_boot?.wait_for_nodes ?? "2h") ?? 7200,
+    netboot,
   };
 }
 
@@ -317,7 +327,7 @@ function circle(names: readonly string[]): string {
   return names.slice(names.indexOf(names.at(-1) ?? "")).join(" -> ");
 }
 
-type Draft = Omit<Node, "components" | "options" | "layers" | keyof MachineFacts>;
+type Draft = Omit<NodeDraft, "components" | "options" | "layers" | keyof MachineFacts>;
 
 /** Which options of profiles some node has a use for; a base profile may speak to components that only some have. */
 interface ProfileOptions {

@@ -298,12 +298,50 @@ export interface InterfaceDoc {
   readonly mtu?: number;
 }
 
+/** A file that machines boot. */
+export interface BootFileDoc {
+  readonly url?: string;
+  /** A path from the site's folder. */
+  readonly file?: string;
+  readonly sha256?: string;
+}
+
+/** What takes a machine from the network to its disk. */
+export interface InstallerDoc {
+  readonly kernel: BootFileDoc;
+  readonly initrd: BootFileDoc;
+  /** The medium that the installer fetches. */
+  readonly image?: BootFileDoc;
+  /** Further words of the kernel's command line. */
+  readonly arguments?: readonly string[];
+}
+
+export type Loader = "ipxe" | "grub" | "pxelinux";
+
+export interface NetbootDoc {
+  readonly server: string;
+  readonly port?: number;
+  readonly dhcp?: "full" | "proxy" | "none";
+  readonly range?: string;
+  readonly loaders?: { readonly bios?: Loader; readonly uefi?: "grub" | "ipxe" };
+  readonly seeds?: { readonly for: string };
+  readonly installers?: { readonly [target: string]: InstallerDoc };
+}
+
+export interface NodeNetbootDoc {
+  readonly loader?: Loader;
+  readonly serial?: string;
+  readonly uuid?: string;
+  readonly macs?: readonly string[];
+}
+
 export interface NodeDoc extends Nouns, MachineDoc {
   readonly profile: string;
   readonly target?: string;
   readonly generation?: number;
   readonly size?: { readonly cpus?: number; readonly memory?: string; readonly disk?: string };
   readonly carriers?: readonly Carrier[];
+  readonly netboot?: NodeNetbootDoc;
   readonly links?: { readonly [name: string]: LinkDoc };
   readonly interfaces?: { readonly [network: string]: InterfaceDoc };
   readonly options?: OptionValues;
@@ -329,6 +367,7 @@ export interface SiteDoc extends Nouns, MachineDoc {
     readonly mirrors?: { readonly primary?: string; readonly security?: string };
   };
   readonly carriers?: readonly Carrier[];
+  readonly netboot?: NetbootDoc;
   readonly hosts?: "auto" | "all" | "peers";
   readonly first_boot?: { readonly wait_for_nodes?: string };
   readonly secrets?: { readonly [name: string]: SecretSource };

@@ -388,6 +388,40 @@ const interfaceName: Schema = {
 };
 const mac: Schema = { type: "string", description: "a MAC address in quotes" };
 
+/** A file that machines boot, with the digest that it must have. */
+const bootFile: Schema = object({
+  url: webAddress,
+  file: string,
+  sha256: { type: "string", pattern: "^[0-9a-f]{64}$", description: "a SHA-256 in lower-case hexadecimal" },
+});
+const netboot: Schema = object(
+  {
+    server: address,
+    port: { type: "integer", minimum: 1, maximum: 65535 },
+    dhcp: { enum: ["full", "proxy", "none"] },
+    range: string,
+    loaders: object({ bios: { enum: ["ipxe", "pxelinux", "grub"] }, uefi: { enum: ["grub", "ipxe"] } }),
+    seeds: object({ for: duration }, ["for"]),
+    installers: map(
+      object(
+        {
+          kernel: bootFile,
+          initrd: bootFile,
+          image: bootFile,
+          arguments: list({
+            type: "string",
+            // A word that every loader passes on as it is: without blanks, quotes, backslashes, backticks and $.
+            pattern: "^[A-Za-z0-9_/][A-Za-z0-9_.,:;/=+@%&?~-]*$",
+            description: "one word of a kernel's command line: no blanks, quotes, backslashes or $",
+          }),
+        },
+        ["kernel", "initrd"],
+      ),
+    ),
+  },
+  ["server"],
+);
+
 /** Forms of the seed beside the ISO image. */
 const carriers: Schema = list({ enum: ["vfat", "config-drive", "user-data"] });
 
@@ -436,6 +470,7 @@ export const site: Schema = object(
       mirrors: object({ primary: string, security: string }),
     }),
     carriers,
+    netboot,
     hosts: { enum: ["auto", "all", "peers"] },
     first_boot: object({ wait_for_nodes: duration }),
     secrets: map(
@@ -453,6 +488,16 @@ export const site: Schema = object(
             disk: { type: "string", pattern: "^\\d{1,6}(M|G|T)$", description: "a size such as 40G" },
           }),
           carriers,
+          netboot: object({
+            loader: { enum: ["ipxe", "pxelinux", "grub"] },
+            serial: string,
+            uuid: {
+              type: "string",
+              pattern: "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
+              description: "the UUID that the firmware tells",
+            },
+            macs: list(mac),
+          }),
           links: map(
             object({
               mac,
