@@ -323,7 +323,7 @@ export interface NetbootDoc {
   readonly port?: number;
   readonly dhcp?: "full" | "proxy" | "none";
   readonly range?: string;
-  readonly loaders?: { readonly bios?: Loader; readonly uefi?: "grub" | "ipxe" };
+  readonly loaders?: { readonly bios?: Loader; readonly uefi?: Loader };
   readonly seeds?: { readonly for: string };
   readonly installers?: { readonly [target: string]: InstallerDoc };
 }

@@ -400,7 +400,10 @@ const netboot: Schema = object(
     port: { type: "integer", minimum: 1, maximum: 65535 },
     dhcp: { enum: ["full", "proxy", "none"] },
     range: string,
-    loaders: object({ bios: { enum: ["ipxe", "pxelinux", "grub"] }, uefi: { enum: ["grub", "ipxe"] } }),
+    loaders: object({
+      bios: { enum: ["ipxe", "pxelinux", "grub"] },
+      uefi: { enum: ["grub", "ipxe", "pxelinux"] },
+    }),
     seeds: object({ for: duration }, ["for"]),
     installers: map(
       object(
