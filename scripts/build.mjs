@@ -32,21 +32,24 @@ const bundle = (name, entry, more) =>
   });
 const url = { js: 'const seedsmithUrl=require("node:url").pathToFileURL(__filename).href;' };
 await bundle("index", "src/index.ts", { banner: url });
-// Labs are a program of their own, which the command line loads when they are asked for: they and their libraries are
+// Labs and the boot server are programs of their own, which the command line loads when they are asked for: they and their libraries are
 // as large as all the rest, and a render should not pay for reading them.
 await bundle("lab", "src/commands/lab.ts", { banner: url });
-const labApart = {
-  name: "lab-apart",
+await bundle("serve", "src/commands/serve.ts", { banner: url });
+const programsApart = {
+  name: "programs-apart",
   setup(build) {
-    build.onResolve({ filter: /^\.\/commands\/lab\.ts$/ }, ({ kind }) =>
-      kind === "dynamic-import" ? { path: "./lab.js", external: true } : undefined,
+    build.onResolve({ filter: /^\.\/commands\/(?:lab|serve)\.ts$/ }, ({ kind, path }) =>
+      kind === "dynamic-import"
+        ? { path: path.replace(/^.*\/(.*)\.ts$/, "./$1.js"), external: true }
+        : undefined,
     );
   },
 };
 // The keeper of a lab's machine: a process for each, so it should be small.
 await bundle("keep", "src/lab/keep.ts", { banner: url });
 await bundle("program", "src/cli.ts", {
-  plugins: [labApart],
+  plugins: [programsApart],
   banner: { js: "(function(require,module,seedsmithUrl){" },
   footer: { js: "})" },
 });

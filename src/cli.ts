@@ -8,6 +8,7 @@ import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import type { Choice, Compiled } from "./commands/compile.ts";
 import type { LabRequest } from "./commands/lab/request.ts";
 import { type RenderResult, render, renderInWorker } from "./commands/render.ts";
+import type { ServeRequest } from "./commands/serve/request.ts";
 import { seconds } from "./core/duration.ts";
 import { exit, isUsage, Usage } from "./core/exit.ts";
 import type { Position } from "./core/position.ts";
@@ -38,6 +39,10 @@ const optionTable = {
   keep: { type: "boolean" },
   report: { type: "string" },
   svg: { type: "string" },
+  listen: { type: "string" },
+  dhcp: { type: "boolean" },
+  tokens: { type: "boolean" },
+  url: { type: "string" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "V" },
 } as const;
@@ -101,6 +106,33 @@ tell which disk an installation takes, before anything boots. FILE (- is the sta
     help: `Makes DIR with site.yaml, and folders profiles/ and templates/components/ whose contents add to or replace
 what is built in. Takes your own ~/.ssh/*.pub for the login. --force writes into a folder that is not empty,
 and still overwrites nothing.`,
+  },
+  serve: {
+    usage:
+      "seedsmith serve [--dhcp] [--listen ADDRESS:PORT] [--tokens] [--site FILE] [--out DIR] [--format text|json]",
+    summary: "boot machines from the network, and show how they do",
+    options: ["site", "out", "dhcp", "listen", "tokens", "format"],
+    positionals: [0, 0],
+    help: `Answers what the site's netboot: describes, at its address alone: boot entries by MAC address, seeds to the machines
+that they are for, installers and loaders. Hears what installers and first boots report; http://ADDRESS/status shows it.
+A node that has reported installed boots its disk from then on, until reinstall. What is known of the nodes is kept in
+.seedsmith/<site>.serve/ beside the site. Seeds hold secrets, and go over plain HTTP: see docs/serve.md.
+--dhcp also runs dnsmasq (DHCP and TFTP), as rendered. Ctrl-C ends it all.`,
+  },
+  watch: {
+    usage: "seedsmith watch [--url URL] [--node NAME]... [--site FILE] [--format text|json]",
+    summary: "how the nodes of a boot server do, until each has its verdict",
+    options: ["site", "node", "url", "format"],
+    positionals: [0, 0],
+    help: "Looks, and changes nothing. Ends when every node is READY (exit code 0) or has failed (4).",
+  },
+  reinstall: {
+    usage: "seedsmith reinstall NODE [--site FILE] [--format text|json]",
+    summary: "let a node's next boot from the network install it again",
+    options: ["site", "format"],
+    positionals: [1, 1],
+    help: `The installation wipes the node's disk. Until it reports installed, its seed is given again. Works with a server that
+runs, and without one for the next that does.`,
   },
   test: {
     usage:
@@ -198,6 +230,10 @@ const optionHelp: Record<OptionName, string> = {
   keep: "--keep            leave the lab standing",
   report: "--report FILE     also write the result to this file",
   svg: "--svg FILE        also draw it: an SVG picture for light and dark pages",
+  listen: "--listen ADDRESS:PORT  serve there, not where the site says",
+  dhcp: "--dhcp            also run the DHCP and TFTP server",
+  tokens: "--tokens          boot entries name seeds by a token, for machines behind a router",
+  url: "--url URL         of the boot server; without it the site's",
   help: "--help            this text",
   version: "--version         the version",
 };
@@ -302,11 +338,25 @@ async function main(argv: readonly string[]): Promise<number> {
     target: values.target ?? null,
     ...(values.carrier === undefined ? {} : { carriers: values.carrier.map(carrierNamed) }),
     profiles: values.profile ?? [],
-    nodes: first === "show" ? positionals : (values.node ?? []),
+    nodes: first === "show" || first === "reinstall" ? positionals : (values.node ?? []),
   };
   if (first === "test" || first.startsWith("lab ")) {
     const { runLab } = await import("./commands/lab.ts");
     return await runLab(first, labRequest(choice, values, positionals, format));
+  }
+  if (first === "serve" || first === "watch" || first === "reinstall") {
+    const { runServe } = await import("./commands/serve.ts");
+    const request: ServeRequest = {
+      choice,
+      out: values.out ?? "build",
+      format,
+      listen: values.listen ?? null,
+      dhcp: values.dhcp === true,
+      tokens: values.tokens === true,
+      url: values.url ?? null,
+      problems: (compiled, problems, data) => conclude(compiled, problems, format, false, data, ""),
+    };
+    return await runServe(first, request);
   }
   switch (first) {
     case "render":

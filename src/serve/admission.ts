@@ -42,7 +42,7 @@ export function whyStranger(node: Identity, address: string, neighbours: Neighbo
  * @param key of the server, never shown
  */
 export function tokenOf(key: Buffer, node: string): string {
-  return createHmac("sha256", key).update(`seed of ${node}`).digest("hex").slice(0, 40);
+  return createHmac("sha256", key).update(`seed of ${node}`).digest("hex");
 }
 
 /** Whether a word is a node's token; takes as long for every wrong one. */

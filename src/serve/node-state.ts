@@ -69,12 +69,15 @@ export interface NodeState {
   readonly log: { readonly id: string; readonly at: number } | null;
   /** What its installer said of its failure; a runner's failure is in `progress`. */
   readonly failure: string | null;
+  /** The stages that it went through since it was last asked to be installed, oldest first. */
+  readonly stages: readonly { readonly stage: Stage; readonly since: number }[];
   /** The latest entries, oldest first. */
   readonly timeline: readonly Entry[];
 }
 
 /** Entries that are kept of a node. */
 const timelineLength = 120;
+const stagesLength = 40;
 
 /**
  * Installations that may begin without one that reports its end. Then the node is left alone, as something is wrong
@@ -100,6 +103,7 @@ export function unheard(node: string, now: number): NodeState {
     progress: beginning(node, now),
     log: null,
     failure: null,
+    stages: [],
     timeline: [],
   };
 }
@@ -109,7 +113,13 @@ function noted(state: NodeState, entry: Entry): NodeState {
 }
 
 function staged(state: NodeState, stage: Stage, now: number): NodeState {
-  return state.stage === stage ? state : { ...state, stage, since: now };
+  if (state.stage === stage) return state;
+  return {
+    ...state,
+    stage,
+    since: now,
+    stages: [...state.stages, { stage, since: now }].slice(-stagesLength),
+  };
 }
 
 /** The system is on the disk: from now on it boots from there. */

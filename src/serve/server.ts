@@ -415,7 +415,7 @@ export class BootServer {
     rest: readonly string[],
   ): { readonly why: string | null; readonly rest: readonly string[] } {
     const [word = ""] = rest;
-    if (/^[0-9a-f]{40}$/.test(word))
+    if (/^[0-9a-f]{64}$/.test(word))
       return {
         why: isToken(this.#options.key, node.name, word) ? null : `this is not the token of ${node.name}`,
         rest: rest.slice(1),

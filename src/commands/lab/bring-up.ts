@@ -26,6 +26,7 @@ import { waitForNodes } from "../../lab/watch/wait.ts";
 import type { SourceLine } from "../../lab/watch/words.ts";
 import { findSite } from "../../load/library.ts";
 import { type Compiled, compile } from "../compile.ts";
+import { sourceOf } from "../source-line.ts";
 import type { LabRequest } from "./request.ts";
 import { renderSeeds, seedFolder } from "./seeds.ts";
 import { type Selected, select, targetsOf } from "./select.ts";
@@ -119,15 +120,6 @@ async function describe(
     lab,
     notices: [...(notice === null ? asked : [notice]), ...notices],
     differences: [...differences],
-  };
-}
-
-/** The text of a line of the sources. */
-function sourceOf(compiled: Compiled): SourceLine {
-  return (from) => {
-    const [, file, line] = /^(.*):(\d+)$/.exec(from) ?? [];
-    if (file === undefined) return null;
-    return compiled.source(file)?.split("\n")[Number(line) - 1] ?? null;
   };
 }
 
