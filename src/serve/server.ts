@@ -23,6 +23,8 @@ export interface Asked {
 export interface ServedNode extends Identity {
   /** Whether its installer puts the whole first boot onto the disk, so that no seed is read after it. */
   readonly installs: boolean;
+  /** Whether anything is known that would install it; without, it is only ever told to boot its disk. */
+  readonly installable: boolean;
 }
 
 /** What a machine's loader is answered. */
@@ -251,6 +253,11 @@ export class BootServer {
     );
   }
 
+  /** What a node's loader is told now. */
+  boot(node: ServedNode): Boot {
+    return node.installable ? bootOf(this.#options.states.get(node.name)) : "local";
+  }
+
   #now(): number {
     return (this.#options.now ?? Date.now)();
   }
@@ -378,22 +385,21 @@ export class BootServer {
     asked: Asked,
     found: BootAnswer = this.#served.match(loader, asked),
   ): Promise<void> {
-    const { states } = this.#options;
     const address = plainAddress(request.socket.remoteAddress ?? "");
-    if (found.node === null) {
+    const node = found.node === null ? undefined : this.#nodes.get(found.node);
+    if (node === undefined) {
       this.#options.stranger?.(asked, address);
       return answer(request, response, 200, found.text("local", null));
     }
-    const state = states.get(found.node);
-    const boot = bootOf(state);
-    const token = this.#served.tokens ? tokenOf(this.#options.key, found.node) : null;
+    const boot = this.boot(node);
+    const token = this.#served.tokens ? tokenOf(this.#options.key, node.name) : null;
     if (request.method === "GET") {
       // A loader that asks again and again must not fill the disk.
       const now = this.#now();
-      const last = this.#lastEntry.get(found.node);
+      const last = this.#lastEntry.get(node.name);
       if (last === undefined || last.boot !== boot || now - last.at > 10_000) {
-        this.#lastEntry.set(found.node, { boot, at: now });
-        await this.#happened({ time: now, node: found.node, kind: "entry", boot, loader, address });
+        this.#lastEntry.set(node.name, { boot, at: now });
+        await this.#happened({ time: now, node: node.name, kind: "entry", boot, loader, address });
       }
     }
     answer(request, response, 200, found.text(boot, token));

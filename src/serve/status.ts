@@ -1,7 +1,7 @@
 /** How the nodes do, for the page, for `watch` and for other programs. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SourceLine } from "../lab/watch/words.ts";
-import { type Boot, bootOf, type Entry, type Happening, type NodeState, type Stage } from "./node-state.ts";
+import type { Boot, Entry, Happening, NodeState, Stage } from "./node-state.ts";
 import { type Asked, answer, type BootServer, type ServedNode } from "./server.ts";
 import type { States } from "./states.ts";
 
@@ -23,6 +23,7 @@ export interface NodeStatus {
   readonly since: number;
   readonly heard: number | null;
   readonly boot: Boot;
+  readonly installable: boolean;
   readonly address: string | null;
   readonly macs: readonly string[];
   /** Until when its seed is given, or null and why it is not given any more. */
@@ -170,7 +171,8 @@ export class Status {
       stage: state.stage,
       since: state.since,
       heard: state.heard,
-      boot: bootOf(state),
+      boot: this.#options.server().boot(node),
+      installable: node.installable,
       address: node.addresses[0] ?? null,
       macs: node.macs,
       seedUntil: closed !== null || state.offered === null ? null : state.offered + seedSeconds * 1000,

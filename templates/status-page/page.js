@@ -145,7 +145,7 @@ function drawMore({ find }, node) {
   const facts = [
     ["Address", node.address ?? "by DHCP"],
     ["Cards", node.macs.join(", ") || "none known"],
-    ["Next network boot", node.boot === "install" ? "installs it, which wipes its disk" : "boots its disk"],
+    ["Next network boot", node.boot === "install" ? "installs it, which wipes its disk" : node.installable ? "boots its disk" : "boots its disk: nothing is known that would install it"],
     ["Seed", seed],
     ["Last heard", node.heard === null ? "never" : day(node.heard)],
     ...(node.from ? [["Asked for by", node.from]] : []),

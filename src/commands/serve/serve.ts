@@ -10,7 +10,6 @@ import { Supervised } from "../../serve/dhcp.ts";
 import { JournalError } from "../../serve/journal.ts";
 import { takeLock } from "../../serve/lock.ts";
 import { hostNeighbours } from "../../serve/neighbours.ts";
-import { bootOf } from "../../serve/node-state.ts";
 import { pageAnswers } from "../../serve/page.ts";
 import { answer, BootServer } from "../../serve/server.ts";
 import { keyOf, States } from "../../serve/states.ts";
@@ -223,9 +222,7 @@ export async function serve(request: ServeRequest): Promise<number> {
   print(
     "seeds hold secrets and go over plain HTTP: whoever listens on the management network while a node boots can read them",
   );
-  const install = site.nodes
-    .filter(({ name }) => bootOf(states.get(name)) === "install")
-    .map(({ name }) => name);
+  const install = served.nodes.filter((node) => server.boot(node) === "install").map(({ name }) => name);
   if (fresh) print("nothing is known of these nodes yet");
   print(
     install.length === 0

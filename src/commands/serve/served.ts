@@ -25,6 +25,7 @@ function servedNode(site: Site, node: Node): ServedNode {
     macs: node.netboot?.macs ?? [],
     addresses: onManagement?.addresses.map(({ text }) => text) ?? [],
     installs: node.install !== null,
+    installable: (node.netboot?.installer ?? null) !== null,
   };
 }
 

@@ -118,7 +118,7 @@ export function resultText(result: WatchResult, now: number, source?: SourceLine
   const head = {
     failed: "",
     timeout: "time is up; nobody failed, but not every node is READY\n",
-    interrupted: "interrupted; the lab goes on\n",
+    interrupted: "interrupted; the nodes go on\n",
   }[result.outcome];
   return [head, ...texts, ...others].join("");
 }
