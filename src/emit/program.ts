@@ -218,6 +218,7 @@ export function program(plan: NodePlan, reveal: Reveal, made: Made = new Made())
   field("generation", plan.generation);
   field("address", plan.address);
   field("names", plan.fqdn === null ? [plan.node] : [plan.node, plan.fqdn]);
+  if (plan.report !== undefined) field("report", plan.report);
   // Enough for the lists, the packages and what they unpack to; a full disk is said before anything is touched.
   field("min_free_disk", 2 ** 30);
   lines.add('  "apt": {\n', from);

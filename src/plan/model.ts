@@ -209,5 +209,7 @@ export interface NodePlan {
   readonly checks: readonly ProbeAction[];
   /** Only where the node is installed by its release's installer. */
   readonly install?: Install;
+  /** Where its first boot is told, a URL; only where the site has a boot server. */
+  readonly report?: string;
   readonly cloudConfig: readonly { readonly key: string; readonly value: unknown; readonly from: Position }[];
 }

@@ -307,6 +307,7 @@ class NodePlanner {
       blocks,
       checks,
       ...(node.install === null ? {} : { install: node.install }),
+      ...(this.#site.netboot === null ? {} : { report: `${this.#site.netboot.base}/report/${node.name}` }),
       cloudConfig: this.#cloudConfig(),
     };
   }
