@@ -51,6 +51,8 @@ const referenceKeys: readonly RegExp[] = [
   /\/interfaces\/[^/]+$/,
   /\/set\/[^/]+\/\$use$/,
   /^\/names\/[^/]+\/[^/]+$/,
+  /^\/lab\/without\/[^/]+$/,
+  /^\/lab\/without\/[^/]+\/options\/[^/]+(\/[^/]+)?$/,
 ];
 const referenceValues: readonly RegExp[] = [
   /^\/(component|profile|extends)$/,

@@ -13,7 +13,7 @@ import {
   readLibrary,
   readText,
 } from "../load/library.ts";
-import { type Loaded, positionOf } from "../load/marks.ts";
+import { type Data, graft, type Loaded, type Marks, positionOf, subtree } from "../load/marks.ts";
 import { planSite, type SitePlan } from "../plan/plan.ts";
 import type { Machines } from "../resolve/install.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
@@ -43,6 +43,8 @@ export interface Choice {
   readonly nodes: readonly string[];
   /** Forms of the seed in place of those that the site asks for. */
   readonly carriers?: readonly Carrier[];
+  /** Modules that the kernel lacks: the site's options are those of its `lab.without` then. */
+  readonly without?: readonly string[];
 }
 
 export interface Compiled {
@@ -225,6 +227,7 @@ export async function compile(choice: Choice): Promise<Compiled> {
     rendering,
     readers !== null && entries.some(({ trusted }) => !trusted),
   );
+  for (const module of choice.without ?? []) loadedSite = withoutModule(loadedSite, module);
   const siteDoc: Doc<SiteDoc> = { doc: loadedSite.value as unknown as SiteDoc, loaded: loadedSite };
   const machines =
     readers === null || trusted
@@ -247,6 +250,17 @@ export async function compile(choice: Choice): Promise<Compiled> {
   const plan = planSite(site, library, rendering);
   const { chosen, narrowed } = choose(site, library, choice, problems);
   return { ...nothing, site, plan, chosen, narrowed, judgeInstall };
+}
+
+/** The site as labs boot it where the kernel lacks a module: `lab.without` laid over its options, places included. */
+function withoutModule(site: Loaded, module: string): Loaded {
+  const path = ["lab", "without", module, "options"];
+  const { value, marks } = graft(subtree(site, ["options"]), subtree(site, path));
+  return {
+    ...site,
+    value: { ...(site.value as object), options: value } as Data,
+    marks: { ...site.marks, c: { ...(site.marks.c as Record<string, Marks>), options: marks } },
+  };
 }
 
 function siteName(path: string | null): string | null {

@@ -440,10 +440,21 @@ class RenderWorker {
   /** Fails when the worker ends before it has done anything. */
   readonly #ended: Promise<never>;
 
-  constructor({ packageRoot, cwd, site, target, profiles, nodes, carriers, workerUrl }: RenderOptions) {
+  constructor({
+    packageRoot,
+    cwd,
+    site,
+    target,
+    profiles,
+    nodes,
+    carriers,
+    without,
+    workerUrl,
+  }: RenderOptions) {
     const choice: Choice = {
       ...{ packageRoot, cwd, site, target, profiles, nodes },
       ...(carriers === undefined ? {} : { carriers }),
+      ...(without === undefined ? {} : { without }),
     };
     this.#worker = new Worker(workerUrl as URL, { workerData: { seedsmithRender: choice } });
     this.#ended = new Promise((_, failed) => {

@@ -114,6 +114,8 @@ export interface Driver {
    * @returns what is in the way, or null
    */
   obtainable(target: LabTarget, cache: string): Promise<Obstacle | null>;
+  /** Which of these modules the kernel of its machines lacks, as far as is known before they run. */
+  lacks(modules: readonly string[]): readonly string[];
   /** Whether its machines reach outside addresses that are inside of a network of the site (`hidden`). */
   readonly reachesHidden: boolean;
   /** MiB of the host's memory that a machine takes for certain, to compare with what the host has. */

@@ -61,3 +61,19 @@ export function subtree(doc: Loaded, path: Path): Loaded {
   }
   return { file: doc.file, value, marks };
 }
+
+/** A document laid over another of the same file: maps are merged, all else is the upper one's, each with its place. */
+export function graft(lower: Loaded, upper: Loaded): Loaded {
+  const isMap = (value: Data): value is { readonly [key: string]: Data } =>
+    typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!isMap(lower.value) || !isMap(upper.value)) return upper;
+  const value: Record<string, Data> = { ...lower.value };
+  const marks: Record<string, Marks> = { ...(lower.marks.c as Record<string, Marks>) };
+  for (const key of Object.keys(upper.value)) {
+    const over = subtree(upper, [key]);
+    const found = Object.hasOwn(value, key) ? graft(subtree(lower, [key]), over) : over;
+    value[key] = found.value;
+    marks[key] = found.marks;
+  }
+  return { file: lower.file, value, marks: { ...lower.marks, c: marks } };
+}

@@ -351,6 +351,7 @@ class References {
       if (this.#componentName(component, loaded, [...path, "options", component], "key"))
         this.#optionValues(component, values, loaded, [...path, "options", component]);
     }
+    if (path.length === 0) this.#lab(doc["lab"] as SiteDoc["lab"], loaded);
     const needs = doc["needs"] as { [alias: string]: NeedDoc } | undefined;
     this.#needsOf(needs, loaded, path);
     const scope = this.#common(loaded, []);
@@ -361,11 +362,29 @@ class References {
       if (
         [
           ...["nodes", "options", "components", "cloud_config", "networks", "access", "secrets"],
-          ...["storage", "install", "autoinstall", "console"],
+          ...["storage", "install", "autoinstall", "console", "lab"],
         ].includes(key)
       )
         continue;
       this.#walk(value, loaded, [...path, key], scope as Scope, null);
+    }
+  }
+
+  /** What labs boot otherwise: options by modules that some component takes. */
+  #lab(lab: SiteDoc["lab"], loaded: Loaded): void {
+    const modules = [...this.#library.components.values()].flatMap(({ doc }) => doc.takes?.kernel ?? []);
+    for (const [module, { options }] of Object.entries(lab?.without ?? {})) {
+      const path = ["lab", "without", module];
+      if (!modules.includes(module))
+        this.#rendering.problems.add({
+          code: "unknown-name",
+          at: positionOf(loaded, path, "key"),
+          message: `no component takes the kernel's module "${module}", so nothing is ever booted without it`,
+          hint: suggest(module, modules) ?? `there are: ${[...new Set(modules)].join(", ")}`,
+        });
+      for (const [component, values] of Object.entries(options))
+        if (this.#componentName(component, loaded, [...path, "options", component], "key"))
+          this.#optionValues(component, values as Tree, loaded, [...path, "options", component]);
     }
   }
 

@@ -176,7 +176,13 @@ export interface ComponentDoc extends Nouns {
   readonly names?: { readonly [word: string]: string | { readonly [target: string]: string } };
   readonly front?: boolean;
   readonly rules?: readonly RuleDoc[];
-  readonly takes?: { readonly memory?: string; readonly disk?: string; readonly cpus?: number };
+  readonly takes?: {
+    readonly memory?: string;
+    readonly disk?: string;
+    readonly cpus?: number;
+    /** Modules that the kernel must have. */
+    readonly kernel?: readonly string[];
+  };
   readonly resources?: { readonly [name: string]: ResourceDoc };
 }
 
@@ -370,6 +376,8 @@ export interface SiteDoc extends Nouns, MachineDoc {
   readonly netboot?: NetbootDoc;
   readonly hosts?: "auto" | "all" | "peers";
   readonly first_boot?: { readonly wait_for_nodes?: string };
+  /** What labs boot where the machines' kernel lacks a module. */
+  readonly lab?: { readonly without?: { readonly [module: string]: { readonly options: OptionValues } } };
   readonly secrets?: { readonly [name: string]: SecretSource };
   readonly nodes: { readonly [name: string]: NodeDoc };
   readonly options?: OptionValues;

@@ -36,6 +36,12 @@ const word: Schema = {
   description: "lower-case letters, digits and dashes",
 };
 
+const module: Schema = {
+  type: "string",
+  pattern: "^[a-z0-9][a-z0-9_-]*$",
+  description: "the name of a module of the kernel",
+};
+
 const object = (properties: Record<string, Schema>, required: string[] = [], more: Schema = {}): Schema => ({
   type: "object",
   properties,
@@ -247,7 +253,7 @@ export const component: Schema = object(
     names,
     front: boolean,
     rules: list(rule),
-    takes: object({ memory: size, disk: size, cpus: { type: "integer", minimum: 1 } }),
+    takes: object({ memory: size, disk: size, cpus: { type: "integer", minimum: 1 }, kernel: list(module) }),
     ...nouns,
     resources: map(
       object({
@@ -476,6 +482,9 @@ export const site: Schema = object(
     netboot,
     hosts: { enum: ["auto", "all", "peers"] },
     first_boot: object({ wait_for_nodes: duration }),
+    lab: object({
+      without: map(object({ options: optionValues }, ["options"]), { pattern: module["pattern"] }),
+    }),
     secrets: map(
       object({ env: string, file: string, command: { type: "array", items: string, minItems: 1 } }),
     ),

@@ -118,7 +118,7 @@ async function describe(
   const differences = new Set(machines.flatMap((machine) => driver.differences(machine)));
   return {
     lab,
-    notices: [...(notice === null ? asked : [notice]), ...notices],
+    notices: [...asked, ...(notice === null ? [] : [notice]), ...notices],
     differences: [...differences],
   };
 }
@@ -175,7 +175,7 @@ export async function bringUp(request: LabRequest): Promise<Up | number> {
   try {
     try {
       writeState(state);
-      const rendered = await renderSeeds(request, selected.target, folder, lab.site, plans);
+      const rendered = await renderSeeds(request, selected, folder, lab.site, plans);
       if (rendered.nodes.length === 0) {
         await destroyFolder(folder);
         return request.problems(rendered.compiled, rendered.problems, { command: "lab up" });

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import type { NodePlan } from "../../plan/model.ts";
 import { type RenderResult, render } from "../render.ts";
 import type { LabRequest } from "./request.ts";
+import type { Selected } from "./select.ts";
 
 /** Where a node's seed lies in a lab's folder. */
 export function seedFolder(lab: string, node: string): string {
@@ -11,19 +12,20 @@ export function seedFolder(lab: string, node: string): string {
 }
 
 /**
- * Renders the chosen nodes as `render` does and copies their seeds into the lab. For another target than the site's
- * own it renders into the lab alone: seeds for production must not change by a test.
+ * Renders the chosen nodes as `render` does and copies their seeds into the lab. What is rendered otherwise than for
+ * production, for another target or kernel, goes into the lab alone: seeds for production must not change by a test.
  */
 export async function renderSeeds(
   request: LabRequest,
-  target: string | null,
+  { target, without }: Pick<Selected, "target" | "without">,
   lab: string,
   site: string,
   plans: readonly NodePlan[],
 ): Promise<RenderResult> {
   const other = target ?? request.choice.target;
-  const out = other === null ? resolve(request.choice.cwd, request.out) : join(lab, "rendered");
-  const result = await render({ ...request.choice, target: other, out, workerUrl: null });
+  const own = other === null && without.length === 0;
+  const out = own ? resolve(request.choice.cwd, request.out) : join(lab, "rendered");
+  const result = await render({ ...request.choice, target: other, without, out, workerUrl: null });
   if (result.nodes.length === 0) return result;
   for (const { node } of plans) {
     const to = seedFolder(lab, node);
@@ -31,6 +33,6 @@ export async function renderSeeds(
     for (const name of readdirSync(join(out, site, node)))
       copyFileSync(join(out, site, node, name), join(to, name));
   }
-  if (other !== null) rmSync(join(lab, "rendered"), { recursive: true });
+  if (!own) rmSync(join(lab, "rendered"), { recursive: true });
   return result;
 }

@@ -334,6 +334,8 @@ export const multipass: Driver = {
     };
   },
 
+  // Instances have kernels of their own, with what Ubuntu ships.
+  lacks: () => [],
   memory: ({ memory }) => memory,
 
   differences: () => [

@@ -8,6 +8,7 @@ import type { Driver, LabDescription, LabMachine, LabTarget } from "../driver.ts
 import { eventLog, readEvents } from "../events.ts";
 import { alive, hostObstacles } from "../host.ts";
 import { readPower } from "../keeper.ts";
+import { kernelHas } from "../kernel.ts";
 import { Lab } from "../lab.ts";
 import { undoLedger } from "../ledger.ts";
 import type { Machine } from "../machine.ts";
@@ -110,6 +111,8 @@ export const nspawn: Driver = {
       };
     }
   },
+
+  lacks: (modules) => modules.filter((module) => kernelHas(module) === false),
 
   memory: () => idleMemory,
 

@@ -632,6 +632,8 @@ export const qemu: Driver = {
   summary: "virtual machines: own kernel, disk and firmware, BIOS or UEFI; without root too",
   inspect,
   obtainable: imageObstacle,
+  // Images have kernels of their own, with what distributions ship.
+  lacks: () => [],
   get reachesHidden() {
     return networkKind() === "bridge";
   },

@@ -83,6 +83,7 @@ export function fakeDriver(clock: Clock, scripts: Readonly<Record<string, Script
     summary: "plays a script",
     inspect: unused,
     obtainable: unused,
+    lacks: unused,
     memory: unused,
     reachesHidden: false,
     differences: () => [],
