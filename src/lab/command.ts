@@ -39,6 +39,12 @@ export interface RunOptions {
   readonly onLine?: (line: string) => void;
 }
 
+/** Why a program does not start, in words. A folder of PATH that may not be read looks like a program that may not be run. */
+function notStarted(program: string, { code, message }: NodeJS.ErrnoException): string {
+  if (code === "ENOENT") return `${program} is not installed`;
+  return code === "EACCES" ? `${program} is not installed, or not for this user` : `${program}: ${message}`;
+}
+
 /**
  * Runs a command to its end.
  * @returns its status and output, whatever the status is
@@ -81,11 +87,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     child.stdin?.end(options.stdin ?? "");
     child.on("error", (error: NodeJS.ErrnoException) => {
       if (timer !== null) clearTimeout(timer);
-      reject(
-        new LabError(
-          error.code === "ENOENT" ? `${program} is not installed` : `${program}: ${error.message}`,
-        ),
-      );
+      reject(new LabError(notStarted(program, error)));
     });
     child.on("close", (status, signal) => {
       if (timer !== null) clearTimeout(timer);
@@ -118,11 +120,7 @@ export function standIn(argv: readonly string[], timeout: number | null): Promis
     };
     child.on("error", (error: NodeJS.ErrnoException) => {
       over();
-      reject(
-        new LabError(
-          error.code === "ENOENT" ? `${program} is not installed` : `${program}: ${error.message}`,
-        ),
-      );
+      reject(new LabError(notStarted(program, error)));
     });
     child.on("close", (status, signal) => {
       over();

@@ -74,7 +74,6 @@ export async function buildObstacle(target: BuildTarget): Promise<LabError | nul
   if (target.family !== "debian")
     return new LabError(
       `an image of ${target.name} cannot be built: that is there for Debian's releases only`,
-      `seedsmith lab images fetch ${target.name}`,
     );
   if (process.platform !== "linux" || process.arch !== "x64")
     return new LabError("images are built on Linux on x86-64", `seedsmith lab images fetch ${target.name}`);

@@ -194,7 +194,7 @@ export async function fetchImage(source: ImageSource, options: FetchOptions): Pr
       ? error
       : new LabError(
           `${url} cannot be fetched: ${reason(error)}`,
-          `without a way there, build one: seedsmith lab images build ${source.target}`,
+          `fetch it where there is a way, and copy images/ of that cache; releases of Debian can be built here: seedsmith lab images build`,
         );
   let list: string;
   try {

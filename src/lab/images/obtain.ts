@@ -18,7 +18,7 @@ export async function imageObstacle(target: LabTarget, cache: string): Promise<O
   if (unreachable === null) return null;
   return {
     message: `there is no image of ${target.name}; it cannot be fetched: ${unreachable}; ${build.message}`,
-    hint: `on a machine that reaches it: seedsmith lab images fetch ${target.name}; then copy images/ of its cache. To build it here: ${build.hint ?? "see lab doctor"}`,
+    hint: `on a machine that reaches it: seedsmith lab images fetch ${target.name}; then copy images/ of its cache${build.hint === null ? "" : `. To build it here: ${build.hint}`}`,
   };
 }
 
