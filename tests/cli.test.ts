@@ -12,10 +12,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { bundled, type Program } from "./support/program.ts";
 import { suite } from "./support/suite.ts";
 
 const root = join(import.meta.dirname, "..");
-const tsx = import.meta.resolve("tsx");
 
 interface Outcome {
   readonly code: number | null;
@@ -36,7 +36,9 @@ nodes:
 
 suite("command line", (test) => {
   let cwd = "";
-  test.before(() => {
+  let program: Program;
+  test.before(async () => {
+    program = await bundled("src/cli.ts");
     cwd = mkdtempSync(join(tmpdir(), "seedsmith-cli-"));
     mkdirSync(join(cwd, "home", ".ssh"), { recursive: true });
     mkdirSync(join(cwd, "empty"));
@@ -48,11 +50,14 @@ suite("command line", (test) => {
       "profile: client\nextends: base\ncomponents: [openstack]\n",
     );
   });
-  test.after(() => rmSync(cwd, { recursive: true, force: true }));
+  test.after(() => {
+    program.remove();
+    rmSync(cwd, { recursive: true, force: true });
+  });
 
   const run = (args: readonly string[], folder = "work", cut = false): Promise<Outcome> =>
     new Promise((done) => {
-      const child = spawn(process.execPath, ["--import", tsx, join(root, "src", "cli.ts"), ...args], {
+      const child = spawn(process.execPath, [program.path, ...args], {
         cwd: join(cwd, folder),
         env: { ...process.env, HOME: join(cwd, "home"), USERPROFILE: join(cwd, "home") },
         stdio: ["ignore", "pipe", "pipe"],

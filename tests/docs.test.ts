@@ -19,6 +19,7 @@ import * as assert from "uvu/assert";
 import { parse } from "yaml";
 import { compile } from "../src/commands/compile.ts";
 import { formatProblems } from "../src/core/report.ts";
+import { bundled } from "./support/program.ts";
 import { suite } from "./support/suite.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -164,11 +165,19 @@ suite("docs: examples", (test) => {
   }
 });
 
-const tsx = [process.execPath, ["--import", "tsx", join(root, "src", "cli.ts")]] as const;
+const program = await bundled("src/cli.ts");
+const texts = new Map<string, string>();
 
+/** What `seedsmith ARGS --help` prints. */
 function help(...args: string[]): string {
-  const { stdout } = spawnSync(tsx[0], [...tsx[1], ...args], { cwd: root, encoding: "utf8" });
-  return stdout;
+  const command = args.join(" ");
+  let text = texts.get(command);
+  if (text === undefined) {
+    const argv = [program.path, ...args, "--help"];
+    text = spawnSync(process.execPath, argv, { cwd: root, encoding: "utf8" }).stdout;
+    texts.set(command, text);
+  }
+  return text;
 }
 
 /** Command lines of a page: what follows `seedsmith` in code, up to the end of the code or line. */
@@ -187,9 +196,9 @@ function commandLines(page: string): string[] {
 }
 
 suite("docs: command lines", (test) => {
-  const general = help("--help");
-  const labs = help("lab", "--help");
-  const known = new Map<string, string>();
+  test.after(program.remove);
+  const general = help();
+  const labs = help("lab");
   for (const page of ["README.md", ...docs]) {
     for (const line of commandLines(page)) {
       test(`${page}: seedsmith ${line}`, () => {
@@ -204,8 +213,7 @@ suite("docs: command lines", (test) => {
         const list = first === "lab" ? labs : general;
         if (command !== "lab")
           assert.match(list, new RegExp(`^  ${command} `, "m"), `there is no command ${command}`);
-        const text = known.get(command) ?? help(...command.split(" "), "--help");
-        known.set(command, text);
+        const text = help(...command.split(" "));
         for (const option of args.filter((arg) => arg.startsWith("-")))
           assert.match(text, new RegExp(`^  ${option}( |$)`, "m"), `${command} has no ${option}`);
       });
@@ -219,7 +227,7 @@ suite("docs: command lines", (test) => {
     );
     for (const option of options)
       assert.ok(
-        ["check", "render"].some((command) => help(command, "--help").includes(`  ${option}`)),
+        ["check", "render"].some((command) => help(command).includes(`  ${option}`)),
         option,
       );
   });

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { stripVTControlCharacters } from "node:util";
+import { type Ended, formatTotals, sum } from "../support/totals.ts";
 import { say } from "./lab.ts";
 
 /** Files that sleep nearly all their time: they begin at once and take none of the places. */
@@ -24,48 +24,10 @@ export function bootFiles(pattern?: string): string[] {
     .sort((a, b) => Number(longest.includes(b)) - Number(longest.includes(a)) || (a < b ? -1 : 1));
 }
 
-/** How a file's run ended. */
-export interface Ended {
+/** How a file's run ended; its output is without its progress. */
+interface FileEnded extends Ended {
   readonly file: string;
-  /** Exit code, or the signal that ended it. */
-  readonly status: number | string;
   readonly seconds: number;
-  /** What it printed, without its progress. */
-  readonly output: string;
-}
-
-export interface Totals {
-  readonly total: number;
-  readonly passed: number;
-  readonly skipped: number;
-}
-
-/** The totals at the end of what a run of tests has printed; null when it never came to print them. */
-export function totalsOf(output: string): Totals | null {
-  const number = (name: string): number | null => {
-    const found = [...stripVTControlCharacters(output).matchAll(new RegExp(`^ *${name}: *(\\d+)$`, "gm"))].at(
-      -1,
-    );
-    return found === undefined ? null : Number(found[1]);
-  };
-  const [total, passed, skipped] = ["Total", "Passed", "Skipped"].map(number);
-  return total == null || passed == null || skipped == null ? null : { total, passed, skipped };
-}
-
-/**
- * Adds the totals up. A file that ended without totals, or red although every test that it counted passed, is one
- * more test that failed: nothing that went wrong is missing in the sum.
- */
-export function sum(ends: readonly Ended[]): Totals {
-  let [total, passed, skipped] = [0, 0, 0];
-  for (const { output, status } of ends) {
-    const found = totalsOf(output);
-    total += found?.total ?? 1;
-    passed += found?.passed ?? 0;
-    skipped += found?.skipped ?? 0;
-    if (found !== null && status !== 0 && found.passed >= found.total) total += 1;
-  }
-  return { total, passed, skipped };
 }
 
 /**
@@ -85,7 +47,7 @@ export async function runBeside(files: readonly string[], jobs: number): Promise
       for (const child of running) child.kill("SIGTERM");
     });
   }
-  const run = (file: string): Promise<Ended> => {
+  const run = (file: string): Promise<FileEnded> => {
     const start = Date.now();
     const short = file.replace(/^boot\/|\.boot\.ts$/g, "");
     const argv = ["--import", "tsx", "tests/boot/run.ts", "--file", file];
@@ -100,7 +62,7 @@ export async function runBeside(files: readonly string[], jobs: number): Promise
       child.on("error", (error) => output.push(error.message));
       child.on("close", (code, signal) => {
         running.delete(child);
-        const ended: Ended = {
+        const ended: FileEnded = {
           file,
           status: code ?? signal ?? "no exit code",
           seconds: Math.round((Date.now() - start) / 1000),
@@ -116,7 +78,7 @@ export async function runBeside(files: readonly string[], jobs: number): Promise
   };
   const queue = files.filter((file) => !sleepers.includes(file));
   say(`${files.length} files, ${Math.min(jobs, queue.length)} at once`);
-  const ends: Ended[] = [];
+  const ends: FileEnded[] = [];
   const place = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined && !broken; file = queue.shift())
       ends.push(await run(file));
@@ -125,11 +87,12 @@ export async function runBeside(files: readonly string[], jobs: number): Promise
     ...files.filter((file) => sleepers.includes(file)).map(async (file) => void ends.push(await run(file))),
     ...Array.from({ length: jobs }, place),
   ]);
-  const { total, passed, skipped } = sum(ends);
+  const totals = sum(ends);
   for (const { file, status, seconds } of ends)
     say(`${file}: ${seconds} s${status === 0 ? "" : `, red (${status})`}`);
-  console.log(`\n  Total:     ${total}\n  Passed:    ${passed}\n  Skipped:   ${skipped}`);
-  console.log(`  Duration:  ${Date.now() - begin}ms`);
+  console.log(formatTotals(totals, Date.now() - begin));
   if (broken) return 130;
-  return ends.length === files.length && ends.every(({ status }) => status === 0) && passed === total ? 0 : 1;
+  return ends.length === files.length && ends.every(({ status }) => status === 0) && totals.passed === totals.total
+    ? 0
+    : 1;
 }
