@@ -115,7 +115,12 @@ class Rest {
   /** The key that stands last in the text. */
   #key = "";
   readonly #keys = new Map<string, string>();
-  readonly #items: { readonly piece: string; readonly key: string; readonly at: number }[] = [];
+  readonly #items: {
+    readonly piece: string;
+    readonly key: string;
+    readonly at: number;
+    readonly short: Short | null;
+  }[] = [];
 
   addKey(piece: string, key: string): void {
     this.#text += piece;
@@ -124,9 +129,11 @@ class Rest {
   }
 
   addItem(piece: string, key: string, at: number): void {
-    this.#text += this.#key === key ? piece : `${key}:\n${piece}`;
+    const short = shorten(piece);
+    const text = short === null ? piece : short.text;
+    this.#text += this.#key === key ? text : `${key}:\n${text}`;
     this.#key = key;
-    this.#items.push({ piece, key, at });
+    this.#items.push({ piece, key, at, short });
   }
 
   /** Reads the text, and puts what it means where it belongs. False when it has not what was put into it. */
@@ -136,13 +143,16 @@ class Rest {
     const names = new Set([...this.#keys.keys(), ...this.#items.map(({ key }) => key)]);
     if (all === null || typeof all !== "object" || Object.keys(all).length !== names.size) return false;
     const taken = new Map<string, number>();
-    for (const { piece, key, at } of this.#items) {
+    for (const { piece, key, at, short } of this.#items) {
       const next = taken.get(key) ?? 0;
       const items = all[key];
       if (!Array.isArray(items) || next >= items.length) return false;
-      (value[key] as unknown[])[at] = items[next];
+      const item = short === null ? items[next] : short.restore(items[next]);
+      if (item === undefined) return false;
+      (value[key] as unknown[])[at] = item;
       taken.set(key, next + 1);
       meet(piece, piece.slice(0, piece.indexOf("\n")));
+      keepLines(piece, item, short !== null);
     }
     for (const [key, piece] of this.#keys) {
       if (!Object.hasOwn(all, key)) return false;
@@ -169,6 +179,116 @@ function meet(piece: string, place: string): void {
   if (/[\r\u0085\u2028\u2029\ufeff]/.test(piece)) return;
   if (known.size >= remembered) known.clear();
   known.set(piece, read(piece));
+}
+
+/** An item without the lines of its block of text that were read as they stand in another node's item. */
+interface Short {
+  readonly text: string;
+  /** The value of the whole item from that of `text`; undefined when it is not what it must be. */
+  readonly restore: (item: unknown) => unknown;
+}
+
+/** An item with a block of text, as it was last read: the item's text, where its block begins, what the block means. */
+interface Block {
+  readonly piece: string;
+  readonly start: number;
+  readonly content: string;
+}
+
+/** By an item's first line and how many it has: nodes of several kinds take turns. */
+const blocks = new Map<string, Block>();
+const rememberedBlocks = 16;
+/** Shorter blocks are not worth it. */
+const leastBlock = 1000;
+/** More lines than this are read with the whole item. */
+const mostLines = 100;
+/** The head of an item whose last key is `content`, a block of text indented by four. */
+const blockHead = /^- path: [^\n]*\n(?: {2}[a-z_]+: [^\n]*\n)* {2}content: \|\n(?= {4}[!-~])/;
+/** What every line of such a block is made of: plain characters, none of which is a line break to any reader. */
+const blockLines = /^(?:(?: {4}[ -~\u00a1-\u2027\u202a-\ud7ff]+)?\n)+$/;
+
+/**
+ * In a block of text each line means itself without the indentation, whatever stands around it. So lines that the same
+ * item of another node has too, and that were read there, are left out; the first line and the last one stay, as they
+ * tell the indentation and the end.
+ * @returns null for an item that is not that plain, or of which too much differs
+ */
+function shorten(piece: string): Short | null {
+  const before = piece.length < leastBlock ? undefined : blocks.get(blockKey(piece));
+  if (before === undefined) return null;
+  const head = blockHead.exec(piece)?.[0];
+  // An equal head: the same indentation, and nothing that the block's lines could belong to otherwise.
+  if (head === undefined || head.length !== before.start || !before.piece.startsWith(head)) return null;
+  const old = before.piece;
+  let text = head;
+  /** The content, in parts: of the block before, or of lines that were left in. */
+  const content: (string | null)[] = [];
+  let [at, oldAt] = [head.length, head.length];
+  /** Where the equal lines being passed began, in the content before, and where they end. */
+  let [from, to] = [0, 0];
+  let kept = 0;
+  while (at < piece.length) {
+    const end = piece.indexOf("\n", at) + 1;
+    const oldEnd = old.indexOf("\n", oldAt) + 1;
+    if (end === 0 || oldEnd === 0) return null;
+    const isEqual = end - at === oldEnd - oldAt && equalAt(piece, at, old, oldAt, end - at);
+    const means = oldEnd - oldAt - (oldEnd - oldAt > 1 ? 4 : 0);
+    if (isEqual && at !== head.length && end !== piece.length) to += means;
+    else {
+      if (to > from) content.push(before.content.slice(from, to));
+      to += means;
+      from = to;
+      content.push(null);
+      text += piece.slice(at, end);
+      kept += 1;
+      if (kept > mostLines) return null;
+    }
+    at = end;
+    oldAt = oldEnd;
+  }
+  if (oldAt !== old.length || !blockLines.test(text.slice(head.length))) return null;
+  return {
+    text,
+    restore: (item) => {
+      if (typeof item !== "object" || item === null || !("content" in item)) return undefined;
+      const { content: read } = item;
+      // A line of text for each line that was left in, and nothing else.
+      const lines = typeof read === "string" ? read.split("\n") : [];
+      if (lines.length !== kept + 1 || lines.pop() !== "") return undefined;
+      let next = 0;
+      const parts = content.map((part) => part ?? `${lines[next++]}\n`);
+      return { ...item, content: parts.join("") };
+    },
+  };
+}
+
+/**
+ * Keeps an item with a block of text, for the same item of the next node.
+ * @param restored whether it was read without lines that were kept before
+ */
+function keepLines(piece: string, item: unknown, restored: boolean): void {
+  if (piece.length < leastBlock) return;
+  const head = blockHead.exec(piece)?.[0];
+  const content = (item as { readonly content?: unknown } | null)?.content;
+  if (head === undefined || typeof content !== "string") return;
+  if (!restored) {
+    const lines = piece.slice(head.length);
+    if (!blockLines.test(lines) || lines.replaceAll(/^ {4}/gm, "") !== content) return;
+  }
+  if (blocks.size >= rememberedBlocks) blocks.clear();
+  blocks.set(blockKey(piece), { piece, start: head.length, content });
+}
+
+function blockKey(piece: string): string {
+  let count = 0;
+  for (let at = piece.indexOf("\n"); at >= 0; at = piece.indexOf("\n", at + 1)) count += 1;
+  return `${count} ${piece.slice(0, piece.indexOf("\n"))}`;
+}
+
+function equalAt(a: string, at: number, b: string, bAt: number, length: number): boolean {
+  for (let index = 0; index < length; index++)
+    if (a.charCodeAt(at + index) !== b.charCodeAt(bAt + index)) return false;
+  return true;
 }
 
 /** The place of the first difference of two values of plain data, such as `users[0].name`; null when they are equal. */

@@ -92,7 +92,9 @@ export async function runBeside(files: readonly string[], jobs: number): Promise
     say(`${file}: ${seconds} s${status === 0 ? "" : `, red (${status})`}`);
   console.log(formatTotals(totals, Date.now() - begin));
   if (broken) return 130;
-  return ends.length === files.length && ends.every(({ status }) => status === 0) && totals.passed === totals.total
+  return ends.length === files.length &&
+    ends.every(({ status }) => status === 0) &&
+    totals.passed === totals.total
     ? 0
     : 1;
 }

@@ -95,6 +95,12 @@ async function withCommands<T>(
   }
 }
 
+suite("scripts: the components' own", (test) => {
+  test("are run where there is Python", () => {
+    if (absent) console.log(`skipped: the components' scripts need ${python}`);
+  });
+});
+
 suite("scripts: chrony", (test) => {
   if (absent) return;
 

@@ -85,6 +85,68 @@ suite("verify/pieces", (test) => {
     .array(line, { maxLength: 7 })
     .map((lines) => lines.map((words) => `${words.join("")}\n`).join(""));
 
+  test("a block of text reads as it reads whole, whatever block was read before it", () => {
+    const odd = fc.constantFrom(
+      "",
+      " ",
+      "    ",
+      "\t",
+      "---",
+      "...",
+      "# x",
+      "- a",
+      "a: b",
+      '"',
+      "é",
+      "\u0085x",
+      "\u2028",
+      "|",
+      "x  ",
+    );
+    const ordinary = fc.constantFrom("{", '  "node": "a",', '  "node": "b",', "}", "x: 1");
+    const lines = fc.array(fc.oneof({ weight: 6, arbitrary: ordinary }, odd), {
+      minLength: 1,
+      maxLength: 12,
+    });
+    const change = fc.record({ at: fc.nat(40), line: fc.oneof(odd, ordinary), more: fc.boolean() });
+    const head = fc.constantFrom(
+      "- path: /a\n",
+      '- path: /a\n  permissions: "0600"\n',
+      "- path: /a\n  x: on\n",
+      "- path: on\n",
+    );
+    const block = (first: string, body: readonly string[]): string =>
+      `#cloud-config\nwrite_files:\n${first}  content: |\n${[...filler, ...body].map((one) => (one === "" ? "\n" : `    ${one}\n`)).join("")}`;
+    const filler = Array.from(
+      { length: 30 },
+      (_, index) => `"a line of the block, number ${index}, as others have it",`,
+    );
+    fc.assert(
+      fc.property(
+        head,
+        lines,
+        fc.array(fc.array(change, { maxLength: 4 }), { maxLength: 4 }),
+        (first, start, changes) => {
+          let body = [...start];
+          for (const each of [[], ...changes]) {
+            for (const { at, line, more } of each) body.splice(at % (body.length + 1), more ? 0 : 1, line);
+            if (body.length === 0) body = ["x"];
+            const text = block(first, body);
+            let expected: unknown;
+            try {
+              expected = whole(text);
+            } catch {
+              assert.throws(() => readBack(text));
+              continue;
+            }
+            assert.equal(inPieces(text), expected);
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
   test("any text reads as it reads whole, whatever was read before it", () => {
     let readable = 0;
     fc.assert(
