@@ -165,7 +165,6 @@ function renderNodes(
       else finish(plan);
       done += 1;
       if (done % 100 === 0) progress(done);
-      if (done % tidyEvery === 0) tidyHeap();
     }
     if (!problems.failed) for (const plan of plans) finish(plan);
   } catch (error) {
@@ -201,13 +200,7 @@ export function openVault(compiled: Compiled): { store: SecretStore; vault: Vaul
   return { store, vault: { reveal: store.reveal, passwordHash: store.passwordHash } };
 }
 
-/** A thread tidies its heap after so many nodes. */
-const tidyEvery = 250;
-
-/**
- * Gives back what reading a large site, or rendering many nodes, took: most of the heap is then garbage, much of
- * it images outside of the heap proper, and the collector would rather let each thread grow than look there.
- */
+/** Gives back what reading a large site took: the collector would rather let each thread grow than look there. */
 function tidyHeap(): void {
   setFlagsFromString("--expose-gc");
   (runInNewContext("gc") as () => void)();
@@ -456,7 +449,11 @@ class RenderWorker {
       ...(carriers === undefined ? {} : { carriers }),
       ...(without === undefined ? {} : { without }),
     };
-    this.#worker = new Worker(workerUrl as URL, { workerData: { seedsmithRender: choice } });
+    this.#worker = new Worker(workerUrl as URL, {
+      workerData: { seedsmithRender: choice },
+      // What a node's rendering leaves behind is garbage at once: the less often it is looked for, the less is copied.
+      resourceLimits: { maxYoungGenerationSizeMb: 96 },
+    });
     this.#ended = new Promise((_, failed) => {
       this.#worker.on("error", failed);
       this.#worker.on("exit", (code) => failed(new Error(`the render worker ended with ${code}`)));

@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 import type { Position } from "../core/position.ts";
 import { fill, secretsOf } from "../core/text.ts";
 import type { NodePlan } from "../plan/model.ts";
-import { countLines, type Run, runsOf, YamlFile } from "./lines.ts";
-import { Made } from "./made.ts";
+import { countLines, Lines, type Run, runsOf, YamlFile } from "./lines.ts";
+import { kindOf, Made } from "./made.ts";
 import { archiveFiles, program, type Reveal, seedFolder, stagePath } from "./program.ts";
 import { toYaml } from "./yaml.ts";
 
@@ -33,14 +33,14 @@ interface WrittenFile {
   readonly lines?: readonly Run[];
 }
 
-/** One item of write_files. */
-interface Item {
+/** Some items of write_files. */
+interface Items {
   readonly text: string;
-  readonly value: object;
+  readonly values: readonly object[];
   readonly origins: readonly Run[];
 }
 
-function writeFilesItem(file: WrittenFile): Item {
+function writeFilesItem(file: WrittenFile): Items {
   const { path, permissions, content, encoding, from } = file;
   const value = {
     path,
@@ -55,7 +55,13 @@ function writeFilesItem(file: WrittenFile): Item {
   // A literal block shows the content's lines as they are; whatever else was chosen has one origin.
   const shown = own > 0 && own < rows && text.includes("content: |");
   const head: Run = { count: shown ? rows - own : rows, file: from.file, line: from.line, step: 0 };
-  return { text, value, origins: shown ? [head, ...(file.lines ?? [])] : [head] };
+  return { text, values: [value], origins: shown ? [head, ...(file.lines ?? [])] : [head] };
+}
+
+function joined(items: readonly Items[]): Items {
+  const lines = new Lines();
+  for (const { text, origins } of items) lines.addAll(text, origins);
+  return { text: lines.text, values: items.flatMap(({ values }) => values), origins: lines.origins };
 }
 
 let packed: { readonly runner: string; readonly content: string } | null = null;
@@ -96,7 +102,7 @@ export function userData(plan: NodePlan, guest: Guest, vault: Vault, made: Made 
       };
       const text = toYaml([value]);
       const { file: source, line } = user.from;
-      add(text, value, [{ count: countLines(text), file: source, line, step: 0 }]);
+      add(text, [value], [{ count: countLines(text), file: source, line, step: 0 }]);
     }
   }
   const { mirrors, proxy } = plan.apt;
@@ -115,12 +121,12 @@ export function userData(plan: NodePlan, guest: Guest, vault: Vault, made: Made 
   for (const { key, value, from: at } of plan.cloudConfig) file.put({ [key]: value }, at);
 
   const add = file.list("write_files", from);
-  for (const { text, value, origins } of writtenFiles(plan, guest, vault, made)) add(text, value, origins);
+  for (const { text, values, origins } of writtenFiles(plan, guest, vault, made)) add(text, values, origins);
   return file;
 }
 
 /** The items of write_files: what only this node has, its files and scripts, and what every node has. */
-function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault, made: Made): Generator<Item> {
+function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault, made: Made): Generator<Items> {
   const { from } = plan;
   const hosts = [...plan.hosts].map(({ address, names, from: at }) => ({
     line: `${address} ${names.join(" ")}\n`,
@@ -158,21 +164,26 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault, made: Made): 
         from: archive.from,
       });
   }
-  for (const [index, file] of plan.files.entries()) {
-    const { content } = file;
-    if (content.kind === "whole")
-      yield made.of(file, `written${index}`, () =>
-        writeFilesItem({
-          path: stagePath(index, file.path),
-          permissions: "0600",
-          content: fill(content.text, vault.reveal),
-          from: file.from,
-          lines: runsOf(content.lines),
-        }),
-      );
-  }
-  for (const script of plan.scripts)
-    yield made.of(script, "written", () =>
+  const kind = kindOf(plan);
+  yield made.list(
+    `written ${kind} files`,
+    plan.files,
+    (file, index) =>
+      file.content.kind !== "whole"
+        ? joined([])
+        : writeFilesItem({
+            path: stagePath(index, file.path),
+            permissions: "0600",
+            content: fill(file.content.text, vault.reveal),
+            from: file.from,
+            lines: runsOf(file.content.lines),
+          }),
+    joined,
+  );
+  yield made.list(
+    `written ${kind} scripts`,
+    plan.scripts,
+    (script) =>
       writeFilesItem({
         path: script.path,
         permissions: "0755",
@@ -180,13 +191,14 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault, made: Made): 
         from: { file: script.file, line: 1, column: 1 },
         lines: [{ count: lineCount(script.text), file: script.file, line: 1, step: 1 }],
       }),
-    );
-  yield* made.of(guest, "written", () => guestFiles(guest));
+    joined,
+  );
+  yield made.list("written guest", [guest], guestFiles, joined);
 }
 
-function guestFiles(guest: Guest): readonly Item[] {
+function guestFiles(guest: Guest): Items {
   const from = (name: string): Position => ({ file: `guest/${name}`, line: 1, column: 1 });
-  return [
+  const files: readonly WrittenFile[] = [
     {
       path: "/usr/local/sbin/seedsmith-node",
       permissions: "0755",
@@ -206,7 +218,8 @@ function guestFiles(guest: Guest): readonly Item[] {
       content: guest.hook,
       from: from("50-seedsmith"),
     },
-  ].map(writeFilesItem);
+  ];
+  return joined(files.map(writeFilesItem));
 }
 
 /** Lines of a text, also of one that lacks its last line break. */

@@ -106,15 +106,18 @@ export class YamlFile {
 
   /**
    * Adds a key with a list below it.
-   * @returns adds an item: its text of whole lines, its value and its origins
+   * @returns adds items: their text of whole lines, their values and their origins
    */
-  list(key: string, from: Position): (text: string, value: unknown, origins: readonly Run[]) => void {
+  list(
+    key: string,
+    from: Position,
+  ): (text: string, values: readonly unknown[], origins: readonly Run[]) => void {
     const items: unknown[] = [];
     this.lines.add(`${key}:\n`, from);
     mean(this.#meant, { [key]: items });
-    return (text, value, origins) => {
+    return (text, values, origins) => {
       this.lines.addAll(text, origins);
-      items.push(value);
+      items.push(...values);
     };
   }
 

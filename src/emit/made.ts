@@ -1,26 +1,52 @@
 /**
- * What was made of things, by the things themselves. Nodes have most of what is planned in common, as the very same
- * objects (see plan/shared.ts): what is written for one node is then written for all. What is made may hold secrets,
- * so one of these belongs to one vault, and goes when the render is done.
+ * What was made for the node before. Nodes of one kind have most of what is planned in common, as the very same
+ * objects in the same places (see plan/shared.ts): what was written of such an object stays as it was. What is made
+ * may hold secrets, so one of these belongs to one vault, and goes when the render is done.
  */
 export class Made {
-  readonly #made = new WeakMap<object, Map<string, unknown>>();
+  readonly #lists = new Map<string, List>();
 
   /**
-   * What `make` gave for a thing. It may depend on the thing, the key and the vault, and on nothing else of a node.
-   * @param key tells apart what is made of one thing
+   * What `make` gives for each thing of a list, joined.
+   * @param place tells apart the lists of a node, and nodes of one kind from others
+   * @param make may depend on the thing, its index, the place and the vault, and on nothing else of a node
+   * @param join may depend on what was made and on the place
    */
-  of<T>(thing: object, key: string, make: () => T): T {
-    let byKey = this.#made.get(thing);
-    if (byKey === undefined) {
-      byKey = new Map();
-      this.#made.set(thing, byKey);
-    }
-    let made = byKey.get(key) as T | undefined;
-    if (made === undefined) {
-      made = make();
-      byKey.set(key, made);
-    }
-    return made;
+  list<Thing, One, Whole>(
+    place: string,
+    things: readonly Thing[],
+    make: (thing: Thing, index: number) => One,
+    join: (made: readonly One[]) => Whole,
+  ): Whole {
+    const before = this.#lists.get(place);
+    const known = before?.things ?? [];
+    if (
+      before !== undefined &&
+      known.length === things.length &&
+      things.every((one, at) => one === known[at])
+    )
+      return before.whole as Whole;
+    const made = things.map((one, at) =>
+      before !== undefined && at < known.length && one === known[at]
+        ? (before.made[at] as One)
+        : make(one, at),
+    );
+    const whole = join(made);
+    this.#lists.set(place, { things: [...things], made, whole });
+    return whole;
   }
+}
+
+interface List {
+  readonly things: readonly unknown[];
+  readonly made: readonly unknown[];
+  readonly whole: unknown;
+}
+
+/** Where the lists of a node's kind are kept: nodes of several kinds may take turns. */
+export function kindOf(plan: {
+  readonly profile: string;
+  readonly target: { readonly name: string };
+}): string {
+  return `${plan.profile} ${plan.target.name}`;
 }

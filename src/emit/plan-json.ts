@@ -3,34 +3,35 @@ import { type Filled, redacted, Text } from "../core/text.ts";
 import type { NodePlan } from "../plan/model.ts";
 import type { Install } from "../resolve/model.ts";
 import { Lines } from "./lines.ts";
-import { Made } from "./made.ts";
+import { kindOf, Made } from "./made.ts";
 
 /** The plan for people and other programs: readable JSON, positions as `file:line:column`, secrets by name only. */
 export function planJson(plan: NodePlan, made: Made = new Made()): Lines {
-  return new Lines().add(`${json(plan, "", made)}\n`, plan.from);
+  return new Lines().add(`${json(plan, "", `plan ${kindOf(plan)}`, made)}\n`, plan.from);
 }
 
 /**
  * What JSON.stringify makes of a value with `readable` and an indentation of two, but for the items of lists that
  * were written before: what is readable of an item depends on nothing around it.
+ * @param place where the value stands
  */
-function json(value: unknown, indent: string, made: Made): string {
+function json(value: unknown, indent: string, place: string, made: Made): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   const inner = `${indent}  `;
   if (Array.isArray(value)) {
     if (value.length === 0) return "[]";
-    const items = value.map((raw: unknown, index) => {
-      const item = readable.call(value, String(index), raw);
-      return item === null || typeof item !== "object"
-        ? JSON.stringify(item)
-        : made.of(item, `json${inner}`, () => json(item, inner, made));
-    });
-    return `[\n${inner}${items.join(`,\n${inner}`)}\n${indent}]`;
+    return made.list(
+      place,
+      value as readonly unknown[],
+      (raw, index) => json(readable.call(value, String(index), raw), inner, `${place}/${index}`, made),
+      (items) => `[\n${inner}${items.join(`,\n${inner}`)}\n${indent}]`,
+    );
   }
   const fields: string[] = [];
   for (const [key, raw] of Object.entries(value)) {
     const item = readable.call(value, key, raw);
-    if (item !== undefined) fields.push(`${JSON.stringify(key)}: ${json(item, inner, made)}`);
+    if (item !== undefined)
+      fields.push(`${JSON.stringify(key)}: ${json(item, inner, `${place}/${key}`, made)}`);
   }
   return fields.length === 0 ? "{}" : `{\n${inner}${fields.join(`,\n${inner}`)}\n${indent}}`;
 }

@@ -3,7 +3,7 @@ import { type Position, shortPosition } from "../core/position.ts";
 import { type Filled, fill } from "../core/text.ts";
 import type { Action, NodePlan, PlannedFile, Probe } from "../plan/model.ts";
 import { Lines } from "./lines.ts";
-import { Made } from "./made.ts";
+import { kindOf, Made } from "./made.ts";
 
 export type Reveal = (secret: string) => string;
 
@@ -168,22 +168,15 @@ export function archiveFiles(
   });
 }
 
-/** One item of a list: what it is made of, where it comes from, and what the runner is to read. */
-interface Listed {
-  readonly thing: object;
-  /** The thing's place in its list, where that is part of what the runner is to read. */
-  readonly place?: number;
-  readonly from: Position;
-  readonly value: () => unknown;
-}
-
 /** One item on one line, if that is not too long. */
 function itemText(value: unknown, indent: string): string {
+  const long = (): string => JSON.stringify(value, null, 2).replaceAll("\n", `\n${indent}`);
+  if (JSON.stringify(value).length > 100) return long();
   const short = JSON.stringify(value, null, 1)
     .split("\n")
     .map((line) => line.trimStart())
     .join(" ");
-  return short.length <= 100 ? short : JSON.stringify(value, null, 2).replaceAll("\n", `\n${indent}`);
+  return short.length <= 100 ? short : long();
 }
 
 /**
@@ -197,18 +190,36 @@ export function program(plan: NodePlan, reveal: Reveal, made: Made = new Made())
   const field = (name: string, value: unknown, last = false): void => {
     lines.add(`  ${JSON.stringify(name)}: ${JSON.stringify(value)}${last ? "" : ","}\n`, from);
   };
-  const list = (indent: string, name: string, items: readonly Listed[], last = false): void => {
-    if (items.length === 0) {
+  const kind = kindOf(plan);
+  /** A key with a list below it. What `describe` gives depends on the thing and its index. */
+  const list = <T extends { readonly from: Position }>(
+    indent: string,
+    name: string,
+    place: string,
+    things: readonly T[],
+    describe: (thing: T, index: number) => unknown,
+    last = false,
+  ): void => {
+    if (things.length === 0) {
       lines.add(`${indent}${JSON.stringify(name)}: []${last ? "" : ","}\n`, from);
       return;
     }
-    lines.add(`${indent}${JSON.stringify(name)}: [\n`, items[0]?.from ?? from);
+    lines.add(`${indent}${JSON.stringify(name)}: [\n`, things[0]?.from ?? from);
     const inner = `${indent}  `;
-    items.forEach(({ thing, place = 0, from: at, value }, index) => {
-      const text = made.of(thing, `program${inner}${place}`, () => itemText(value(), inner));
-      lines.add(`${inner}${text}${index === items.length - 1 ? "" : ","}\n`, at);
-    });
-    lines.add(`${indent}]${last ? "" : ","}\n`, items.at(-1)?.from ?? from);
+    const { text, origins } = made.list(
+      `program ${kind} ${place}`,
+      things,
+      (thing, index) => ({ text: itemText(describe(thing, index), inner), at: thing.from }),
+      (items) => {
+        const all = new Lines();
+        items.forEach((item, index) => {
+          all.add(`${inner}${item.text}${index === items.length - 1 ? "" : ","}\n`, item.at);
+        });
+        return all;
+      },
+    );
+    lines.addAll(text, origins);
+    lines.add(`${indent}]${last ? "" : ","}\n`, things.at(-1)?.from ?? from);
   };
   const archives = archiveFiles(plan, reveal);
   lines.add("{\n", from);
@@ -222,64 +233,31 @@ export function program(plan: NodePlan, reveal: Reveal, made: Made = new Made())
   // Enough for the lists, the packages and what they unpack to; a full disk is said before anything is touched.
   field("min_free_disk", 2 ** 30);
   lines.add('  "apt": {\n', from);
-  list(
-    "    ",
-    "archives",
-    archives.map(({ archive, name, path, stage, keyring, from: at }) => ({
-      thing: archive,
-      value: () => ({
-        name,
-        path,
-        stage,
-        keyring:
-          keyring === null
-            ? null
-            : "package" in keyring
-              ? keyring
-              : { path: keyring.path, stage: keyring.stage },
-        from: shortPosition(at),
-      }),
-      from: at,
-    })),
-  );
-  list(
-    "    ",
-    "debconf",
-    plan.debconf.map((item) => ({
-      thing: item,
-      value: () => ({ ...item, value: fill(item.value, reveal), from: shortPosition(item.from) }),
-      from: item.from,
-    })),
-  );
-  list(
-    "    ",
-    "packages",
-    plan.packages.map((item) => ({
-      thing: item,
-      value: () => ({ name: item.name, from: shortPosition(item.from) }),
-      from: item.from,
-    })),
-  );
+  list("    ", "archives", "archives", archives, ({ name, path, stage, keyring, from: at }) => ({
+    name,
+    path,
+    stage,
+    keyring:
+      keyring === null ? null : "package" in keyring ? keyring : { path: keyring.path, stage: keyring.stage },
+    from: shortPosition(at),
+  }));
+  list("    ", "debconf", "debconf", plan.debconf, (item) => ({
+    ...item,
+    value: fill(item.value, reveal),
+    from: shortPosition(item.from),
+  }));
+  list("    ", "packages", "packages", plan.packages, (item) => ({
+    name: item.name,
+    from: shortPosition(item.from),
+  }));
   lines.add('    "recommends": false\n  },\n', from);
-  list(
-    "  ",
-    "directories",
-    plan.directories.map((item) => ({
-      thing: item,
-      value: () => ({ path: item.path, owner: item.owner, mode: item.mode, from: shortPosition(item.from) }),
-      from: item.from,
-    })),
-  );
-  list(
-    "  ",
-    "files",
-    plan.files.map((item, index) => ({
-      place: index,
-      thing: item,
-      value: () => file(item, index, reveal),
-      from: item.from,
-    })),
-  );
+  list("  ", "directories", "directories", plan.directories, (item) => ({
+    path: item.path,
+    owner: item.owner,
+    mode: item.mode,
+    from: shortPosition(item.from),
+  }));
+  list("  ", "files", "files", plan.files, (item, index) => file(item, index, reveal));
   lines.add('  "blocks": [\n', from);
   plan.blocks.forEach((block, index) => {
     const at = block.actions[0]?.from ?? from;
@@ -287,21 +265,11 @@ export function program(plan: NodePlan, reveal: Reveal, made: Made = new Made())
       `    {\n      "id": ${JSON.stringify(block.id)},\n      "title": ${JSON.stringify(block.title)},\n      "after": ${JSON.stringify(block.after)},\n`,
       at,
     );
-    list(
-      "      ",
-      "actions",
-      block.actions.map((item) => ({ thing: item, value: () => action(item, reveal), from: item.from })),
-      true,
-    );
+    list("      ", "actions", `block ${block.id}`, block.actions, (item) => action(item, reveal), true);
     lines.add(`    }${index === plan.blocks.length - 1 ? "" : ","}\n`, at);
   });
   lines.add("  ],\n", from);
-  list(
-    "  ",
-    "checks",
-    plan.checks.map((item) => ({ thing: item, value: () => action(item, reveal), from: item.from })),
-    true,
-  );
+  list("  ", "checks", "checks", plan.checks, (item) => action(item, reveal), true);
   lines.add("}\n", from);
   return lines;
 }

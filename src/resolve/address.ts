@@ -83,6 +83,8 @@ export function parseIp(text: string): Ip | null {
     const value = parseAddress(text);
     return value === null ? null : { family: 4, value: BigInt(value), text };
   }
+  // Without a gap there are eight groups, or six and an IPv4 address: a MAC, of which sites have many, is neither.
+  if (!text.includes("::") && text.split(":").length < 7) return null;
   if (text.includes("%") || !ipaddr.IPv6.isValid(text)) return null;
   let value = 0n;
   for (const byte of ipaddr.IPv6.parse(text).toByteArray()) value = value * 256n + BigInt(byte);

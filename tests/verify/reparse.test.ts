@@ -127,7 +127,7 @@ suite("verify/pieces", (test) => {
         lines,
         fc.array(fc.array(change, { maxLength: 4 }), { maxLength: 4 }),
         (first, start, changes) => {
-          let body = [...start];
+          let body: string[] = [...start];
           for (const each of [[], ...changes]) {
             for (const { at, line, more } of each) body.splice(at % (body.length + 1), more ? 0 : 1, line);
             if (body.length === 0) body = ["x"];
