@@ -20,11 +20,14 @@ export class Workspace {
   readonly folder: string;
   readonly #site: string;
 
-  /** @param of the tests whose folder `site` is taken */
-  constructor(of: "boot" | "cloud" = "boot") {
+  /**
+   * @param site its name
+   * @param from folder of the repository that is taken; that of the tests of that name without it
+   */
+  constructor(site = "boot", from = join("tests", site, "site")) {
     this.folder = mkdtempSync(join(tmpdir(), "seedsmith-boot-"));
-    this.#site = of;
-    cpSync(join(repository, "tests", of, "site"), this.folder, { recursive: true });
+    this.#site = site;
+    cpSync(join(repository, from), this.folder, { recursive: true });
   }
 
   write(path: string, text: string): void {
@@ -94,18 +97,23 @@ export async function makeLab(): Promise<Lab> {
   return lab;
 }
 
-/** Adds a node of the workspace's site as a machine, switched off. */
+/**
+ * Adds a node of the workspace's site as a machine, switched off.
+ * @param binds devices of this host that it has
+ * @param change what is done to its seed before
+ */
 export async function addNode(
   lab: Lab,
   workspace: Workspace,
   node: string,
   binds: readonly string[] = [],
+  change: (seed: Seed) => Seed = (seed) => seed,
 ): Promise<Machine> {
   const octet = octets[node];
   if (octet === undefined) throw new Error(`no MAC address for ${node}`);
   return await lab.addMachine({
     name: node,
-    seed: workspace.seed(node),
+    seed: change(workspace.seed(node)),
     ports: [
       { segment: "management", name: "ens3", mac: `52:54:00:0a:00:${octet}` },
       { segment: "provider", name: "provider", mac: `52:54:00:cb:00:${octet}` },

@@ -1,5 +1,4 @@
 /** A controller and a compute node from bare roots to two instances that answer, through a power cut, by seeds alone. */
-import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Lab } from "../../src/lab/lab.ts";
@@ -8,14 +7,15 @@ import { cache, story, Workspace } from "../boot/rendered.ts";
 import { suite } from "../support/suite.ts";
 import { testImage } from "./image.ts";
 import { cloudLab, longest, openstack, until } from "./machines.ts";
-
-/** Two instances: behind a router with a floating address, and on the provider network itself. */
-interface Instance {
-  readonly name: "inside" | "outside";
-  readonly network: "selfservice" | "provider";
-  address: string;
-  id: string;
-}
+import {
+  answers,
+  createServer,
+  giveFloatingAddress,
+  instance,
+  untilActive,
+  untilUp,
+  uploadImage,
+} from "./person.ts";
 
 suite("instances", (test) => {
   let lab: Lab;
@@ -23,8 +23,8 @@ suite("instances", (test) => {
   let com01: Machine;
   let powered = 0;
   const workspace = new Workspace("cloud");
-  const inside: Instance = { name: "inside", network: "selfservice", address: "", id: "" };
-  const outside: Instance = { name: "outside", network: "provider", address: "", id: "" };
+  const inside = instance("inside", "selfservice");
+  const outside = instance("outside", "provider");
   const both = [inside, outside];
   const since = (): number => Math.round((Date.now() - powered) / 1000);
 
@@ -37,19 +37,6 @@ suite("instances", (test) => {
     await lab?.destroy();
     workspace.remove();
   });
-
-  const answers = async ({ address, id }: Instance): Promise<true | string> => {
-    const ping = await lab.outside(["ping", "-c", "1", "-W", "2", address]);
-    if (ping.status !== 0) return `${address} does not answer ping`;
-    const page = await lab.outside(["curl", "--silent", "--max-time", "5", `http://${address}/`]);
-    return page.stdout.trim() === id || `http://${address}/ says "${page.stdout.trim()}", not ${id}`;
-  };
-  const allActive = async (): Promise<true | string> => {
-    const list = await openstack(con01, "openstack server list -f value -c Name -c Status");
-    assert.not.match(list, "ERROR", `${list}\n${await story(com01)}`);
-    const active = list.split("\n").filter((line) => line.endsWith(" ACTIVE"));
-    return active.length === both.length || list;
-  };
 
   test("both nodes, powered on at the same moment, come up READY", async () => {
     powered = Date.now();
@@ -64,53 +51,33 @@ suite("instances", (test) => {
   });
 
   test("a person uploads an image and starts two instances: both become ACTIVE", async () => {
-    copyFileSync(testImage(cache), join(con01.root, "root", "image"));
-    await openstack(
-      con01,
-      "openstack image create --disk-format raw --container-format bare --file /root/image test -f value -c status",
-    );
-    for (const { name, network } of both)
-      await openstack(
-        con01,
-        `openstack server create --image test --flavor m1.nano --network ${network} ${name} -f value -c id`,
-      );
-    await until("both ACTIVE", 600, allActive);
+    await uploadImage(con01);
+    for (const one of both) await createServer(con01, one);
+    await untilActive(con01, both, com01);
     console.log(`  both ACTIVE ${since()} s after power-on`);
   });
 
   test("their consoles show that they booted, and got an address and metadata", async () => {
-    inside.address = await openstack(
-      con01,
-      "openstack floating ip create provider -f value -c floating_ip_address",
-    );
-    await openstack(con01, `openstack server add floating ip inside ${inside.address}`);
-    for (const instance of both) {
-      await until(`console of ${instance.name}`, 300, async () => {
-        const log = await openstack(con01, `openstack console log show ${instance.name}`);
-        return /TEST ready/.test(log) || log.split("\n").slice(-3).join("; ");
-      });
-      const log = await openstack(con01, `openstack console log show ${instance.name}`);
-      const fact = (name: string): string => new RegExp(`TEST ${name} (\\S+)`).exec(log)?.[1] ?? "";
+    inside.address = await giveFloatingAddress(con01, inside);
+    for (const one of both) {
+      const fact = await untilUp(con01, one);
       const fixed = await openstack(
         con01,
-        `openstack port list --server ${instance.name} -f json -c "Fixed IP Addresses"`,
+        `openstack port list --server ${one.name} -f json -c "Fixed IP Addresses"`,
       );
       assert.match(fixed, fact("local-ipv4"));
       assert.match(fact("address"), fact("local-ipv4"));
-      assert.is(fact("hostname"), `${instance.name}.novalocal`);
-      assert.is(
-        fact("uuid"),
-        await openstack(con01, `openstack server show ${instance.name} -f value -c id`),
-      );
-      assert.is(fact("mtu"), instance.network === "provider" ? "1500" : "1450");
-      instance.id = fact("instance-id");
-      assert.match(instance.id, /^i-[0-9a-f]{8}$/);
-      if (instance === outside) outside.address = fact("local-ipv4");
+      assert.is(fact("hostname"), `${one.name}.novalocal`);
+      assert.is(fact("uuid"), await openstack(con01, `openstack server show ${one.name} -f value -c id`));
+      assert.is(fact("mtu"), one.network === "provider" ? "1500" : "1450");
+      one.id = fact("instance-id");
+      assert.match(one.id, /^i-[0-9a-f]{8}$/);
+      if (one === outside) outside.address = fact("local-ipv4");
     }
   });
 
   test("from outside, the floating and the provider address answer ping and serve the instance's id", async () => {
-    for (const instance of both) await until(instance.name, 60, () => answers(instance));
+    for (const one of both) await until(one.name, 60, () => answers(lab, one));
   });
 
   test("security groups hold: without the rule for ICMP nobody answers ping, with it they do again", async () => {
@@ -134,7 +101,7 @@ suite("instances", (test) => {
         id,
       );
     await openstack(con01, `openstack security group rule create --protocol icmp --ingress ${group}`);
-    for (const instance of both) await until(instance.name, 60, () => answers(instance));
+    for (const one of both) await until(one.name, 60, () => answers(lab, one));
   });
 
   test("after a power cut of both nodes everything answers again, without a hand", async () => {
@@ -145,8 +112,8 @@ suite("instances", (test) => {
       await openstack(con01, "openstack token issue");
       return true;
     });
-    await until("both ACTIVE", 600, allActive);
-    for (const instance of both) await until(instance.name, 300, () => answers(instance));
+    await untilActive(con01, both, com01);
+    for (const one of both) await until(one.name, 300, () => answers(lab, one));
     console.log(`  everything answers ${Math.round((Date.now() - begin) / 1000)} s after power is back`);
     for (const machine of [con01, com01]) {
       const checked = await machine.exec(["seedsmith-node", "check", "--within", "300"], { timeout: 900 });

@@ -1,8 +1,11 @@
 /** What the tests of whole clouds share. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
 import type { RunnerEvent } from "../../src/lab/events.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
-import { addNode, makeLab, type Workspace } from "../boot/rendered.ts";
+import { addNode, makeLab, story, type Workspace } from "../boot/rendered.ts";
 
 /** Instances have network cards of their own. */
 export const binds: readonly string[] = ["/dev/net/tun"];
@@ -20,6 +23,25 @@ export async function cloudLab(
     await lab.destroy();
     throw error;
   }
+}
+
+/** Adds a node of any site with the networks management and provider, with those cards that the site says it has. */
+export async function addSiteNode(lab: Lab, workspace: Workspace, node: string): Promise<Machine> {
+  const site = parse(readFileSync(join(workspace.folder, "site.yaml"), "utf8")) as {
+    nodes: { [name: string]: { interfaces: { [network: string]: { mac: string } } } };
+  };
+  const interfaces = Object.entries(site.nodes[node]?.interfaces ?? {});
+  return await lab.addMachine({
+    name: node,
+    seed: workspace.seed(node),
+    ports: interfaces.map(([segment, { mac }]) => ({
+      segment,
+      name: segment === "management" ? "ens3" : segment,
+      mac,
+    })),
+    capabilities: ["all"],
+    binds,
+  });
 }
 
 /** A command of a person at the controller. @returns what it printed @throws when it fails */
@@ -52,5 +74,17 @@ export async function until(
     if (answer === true) return Math.round((Date.now() - begin) / 1000);
     if (Date.now() - begin > seconds * 1000) throw new Error(`${what}: not within ${seconds} s: ${answer}`);
     await new Promise((done) => setTimeout(done, 1000));
+  }
+}
+
+/** Waits until a node's first boot is at a step. @param id of the step, without a number after it */
+export async function untilStep(machine: Machine, id: string, seconds = 2400): Promise<void> {
+  const there = (): boolean =>
+    machine.events().some(({ event, step }) => event === "step-start" && step === id);
+  for (const begin = Date.now(); !there(); ) {
+    const over = machine.events().find(({ event }) => event === "ready" || event === "failed");
+    if (over !== undefined || Date.now() - begin > seconds * 1000)
+      throw new Error(`no step ${id}: ${await story(machine)}`);
+    await new Promise((done) => setTimeout(done, 100));
   }
 }

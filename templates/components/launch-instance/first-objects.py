@@ -1,24 +1,29 @@
 #!/usr/bin/env python3
 """Makes the first flavor, security group rules, networks with their subnet, and a router, or checks that they are there.
 
-Usage: first-objects.py [check], one JSON object a line on standard input:
+Usage: first-objects.py [check|served], one JSON object a line on standard input:
   {"kind": "flavor", "name", "vcpus", "ram", "disk"}   {"kind": "rule", "allow": "icmp" or "tcp/22"}
   {"kind": "network", "name", "physical" or null, "cidr", "gateway", "pool": "FIRST-LAST", "dns": [..., null],
    "mtu": bytes or 0}
   {"kind": "router", "name", "inside": network, "outside": network}
+  {"kind": "served", "network": name, "within": seconds} waits until DHCP is served there, when things are made
 Environment: OS_AUTH_URL (ending in /v3), OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME.
 What is there is left alone. What is there and differs is an error: instances may use it, so a person decides. With
-`check` nothing is made: exit 1 and a line for each thing that lacks. The services are found in keystone's catalog.
+`check` nothing is made: exit 1 and a line for each thing that lacks. `served` asks more: each subnet must have a DHCP port and
+each router ports that neutron calls ACTIVE, which they become when an agent has made them work. The services are found in
+keystone's catalog.
 """
 import ipaddress
 import json
 import os
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
-checking = sys.argv[1:] == ["check"]
+serving = sys.argv[1:] == ["served"]
+checking = serving or sys.argv[1:] == ["check"]
 env = os.environ
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 missing, token, places, project = [], None, {}, None
@@ -122,6 +127,31 @@ def network(name, physical, cidr, gateway, pool, dns, mtu=0):
             differs("subnet %s" % name)
     elif not lacks("subnet %s is missing" % name):
         make("subnets", "subnet", {"network_id": net["id"], "name": name, "ip_version": 4, **wanted})
+    if serving and there and there[0]["enable_dhcp"]:
+        ports = find("ports", network_id=net["id"], device_owner="network:dhcp")
+        works(
+            "subnet %s has no DHCP server yet" % name,
+            [one for one in ports if any(ip["subnet_id"] == there[0]["id"] for ip in one["fixed_ips"])],
+        )
+
+
+def served(network, within):
+    """One network after the other: an agent that is told of two at once makes both at once. Whether it is served in the end is
+    the verdict's question."""
+    found = find("networks", name=network, project_id=project)
+    deadline = time.monotonic() + within
+    while found and not checking and time.monotonic() < deadline:
+        ports = find("ports", network_id=found[0]["id"], device_owner="network:dhcp")
+        if any(one["status"] == "ACTIVE" for one in ports):
+            return
+        time.sleep(1)
+
+
+def works(text, ports):
+    """Of several ports, as of two agents, each must work."""
+    bad = ["%s is %s" % (one["id"], one["status"]) for one in ports if one["status"] != "ACTIVE"]
+    if bad or not ports:
+        missing.append("%s: %s" % (text, "port " + ", ".join(bad) if bad else "no agent has taken it"))
 
 
 def router(name, inside, outside):
@@ -142,15 +172,17 @@ def router(name, inside, outside):
     plugged = find("ports", device_id=one["id"], network_id=nets[inside]["id"])
     if subnet and not plugged and not lacks("router %s is not in the network %s" % (name, inside)):
         call("PUT", network_api("routers/%s/add_router_interface" % one["id"]), {"subnet_id": subnet["id"]})
+    if serving:
+        works("router %s does not work yet" % name, find("ports", device_id=one["id"]))
 
 
-kinds, what = {"flavor": flavor, "rule": rule, "network": network, "router": router}, "log in"
+kinds, what = {"flavor": flavor, "rule": rule, "network": network, "router": router, "served": served}, "log in"
 try:
     log_in()
     for line in filter(str.strip, sys.stdin):
         item = json.loads(line)
         kind = item.pop("kind")
-        what = "%s %s" % (kind, item.get("name") or item.get("allow"))
+        what = "%s %s" % (kind, item.get("name") or item.get("allow") or item.get("network"))
         kinds[kind](**item)
 except urllib.error.HTTPError as error:
     sys.exit("%s: %s: %s %s" % (what, error.url, error, error.read(500).decode(errors="replace")))
