@@ -1,6 +1,7 @@
 /**
  * The order between nodes of a whole cloud, without luck: a compute node that comes long before its controller, the
- * same one without the waits that are derived for it, and a controller that is rebooted in the middle.
+ * same one without the waits that are derived for it, and a controller that is rebooted in the middle. Its passwords are
+ * such as break files, so that a cloud has been up with them.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +10,8 @@ import type { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
 import { addNode, cache, makeLab, story, Workspace } from "../boot/rendered.ts";
 import { suite } from "../support/suite.ts";
-import { binds, cloudLab, untilStep } from "./machines.ts";
+import { hostilePasswords } from "./hostile.ts";
+import { binds, cloudLab, openstack, untilStep } from "./machines.ts";
 import { withoutWaits } from "./without-waits.ts";
 
 suite("order", (test) => {
@@ -23,6 +25,7 @@ suite("order", (test) => {
   const since = (): number => Math.round((Date.now() - powered) / 1000);
 
   test.before(async () => {
+    console.log(`  ${hostilePasswords(workspace).length} passwords are hostile`);
     ({ lab, con01, com01 } = await cloudLab(workspace));
     // A cloud of its own: both have one address.
     alone = await makeLab();
@@ -74,5 +77,9 @@ suite("order", (test) => {
       const checked = await machine.exec(["seedsmith-node", "check", "--within", "120"], { timeout: 900 });
       assert.is(checked.status, 0, checked.stdout.slice(-2000));
     }
+    // As a person does, whose shell reads the administrator's password.
+    const agents = await openstack(con01, "openstack network agent list -f value -c Host -c Alive");
+    assert.not.match(agents, "False");
+    assert.match(agents, "com01 True");
   });
 });

@@ -810,3 +810,171 @@ suite("scripts: keystone", (test) => {
     assert.not.match(seen.error, /Traceback/);
   });
 });
+
+suite("scripts: nova, neutron and the first instance's objects", (test) => {
+  if (absent) {
+    test.skip("skipped: no python3", () => {});
+    return;
+  }
+  /** Answers by path, with keystone's login among them, whose catalog has all services at this place. */
+  const cloud = async <T>(
+    answers: { readonly [path: string]: unknown },
+    use: (url: string) => Promise<T>,
+    regions: { readonly [type: string]: string } = {},
+  ): Promise<T> => {
+    let url = "";
+    const server = createHttpServer((request, response) => {
+      const path = (request.url ?? "").replace(/\?.*/, "");
+      const catalog = ["compute", "image", "network", "placement"].map((type) => ({
+        type,
+        endpoints: [{ interface: "internal", url: `${url}/${type}`, region: regions[type] ?? "RegionOne" }],
+      }));
+      const token = { project: { id: "p0" }, catalog };
+      const answer = path === "/v3/auth/tokens" ? { token } : answers[path];
+      response.writeHead(answer === undefined ? 404 : 200, { "X-Subject-Token": "token" });
+      response.end(JSON.stringify(answer ?? {}));
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    try {
+      return await use(url);
+    } finally {
+      server.close();
+    }
+  };
+  const account = (url: string): { readonly [name: string]: string } => ({
+    OS_AUTH_URL: `${url}/v3`,
+    OS_USERNAME: "nova",
+    OS_PASSWORD: "secret",
+    OS_PROJECT_NAME: "service",
+  });
+  const hypervisors = (state: string, address: string): object => ({
+    hypervisors: [
+      { service: { host: "com01" }, state, host_ip: address, hypervisor_hostname: "com01.example" },
+      { service: { host: "com02" }, state: "up", host_ip: "10.0.0.12", hypervisor_hostname: "com02.example" },
+    ],
+  });
+
+  test("sole-host: nobody, itself, and another one that is down; another one that is up is named", async () => {
+    const ask = (state: string, address: string): Promise<Outcome> =>
+      cloud({ "/compute/os-hypervisors/detail": hypervisors(state, address) }, (url) =>
+        run("nova-common/sole-host.py", {
+          args: [`${url}/compute`, "com01", "10.0.0.11"],
+          env: account(url),
+        }),
+      );
+    assert.is((await ask("up", "10.0.0.11")).code, 0);
+    assert.is((await ask("down", "10.0.0.99")).code, 0);
+    const other = await ask("up", "10.0.0.99");
+    assert.is(other.code, 1);
+    assert.match(other.error, "10.0.0.99 runs instances as com01 too; this machine is 10.0.0.11");
+  });
+
+  test("sole-agent: an agent at another address is named, one that has no tunnels is nobody's", async () => {
+    const ask = (alive: boolean, end: string | undefined): Promise<Outcome> =>
+      cloud(
+        { "/network/v2.0/agents": { agents: [{ alive, configurations: { tunneling_ip: end } }] } },
+        (url) =>
+          run("neutron-common/sole-agent.py", {
+            args: [`${url}/network`, "com01", "neutron-linuxbridge-agent", "10.0.0.11"],
+            env: account(url),
+          }),
+      );
+    assert.is((await ask(true, "10.0.0.11")).code, 0);
+    assert.is((await ask(false, "10.0.0.99")).code, 0);
+    assert.is((await ask(true, undefined)).code, 0);
+    const other = await ask(true, "10.0.0.99");
+    assert.is(other.code, 1);
+    assert.match(other.error, "10.0.0.99 has an agent as com01 too");
+  });
+
+  test("finds-services: the regions of nova.conf, and what placement knows", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "seedsmith-scripts-"));
+    const conf = join(folder, "nova.conf");
+    writeFileSync(
+      conf,
+      "[DEFAULT]\nx=1\n[neutron]\nregion_name = RegionOne\n[placement]\nregion_name=RegionOne\n",
+    );
+    const ask = (inventories: object, regions = {}): Promise<Outcome> =>
+      cloud(
+        {
+          "/compute/os-hypervisors/detail": hypervisors("up", "10.0.0.11"),
+          "/placement/resource_providers": { resource_providers: [{ uuid: "u1" }] },
+          "/placement/resource_providers/u1/inventories": { inventories },
+        },
+        (url) => run("nova-common/finds-services.py", { args: [conf, "com01"], env: account(url) }),
+        regions,
+      );
+    try {
+      assert.is((await ask({ VCPU: {} })).code, 0);
+      const empty = await ask({});
+      assert.is(empty.code, 1);
+      assert.match(empty.error, "placement does not know what com01 has");
+      const elsewhere = await ask({ VCPU: {} }, { network: "RegionTwo" });
+      assert.is(elsewhere.code, 1);
+      assert.match(elsewhere.error, /\[neutron\].*RegionOne.*network is in RegionTwo/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test("first-objects: what is there may still not be served", async () => {
+    const subnet = {
+      id: "s1",
+      name: "provider",
+      cidr: "198.51.100.0/24",
+      gateway_ip: "198.51.100.1",
+      dns_nameservers: [],
+      enable_dhcp: true,
+    };
+    const wanted = { kind: "network", name: "provider", physical: "provider", pool: null, dns: [null] };
+    const stdin = JSON.stringify({ ...wanted, cidr: subnet.cidr, gateway: subnet.gateway_ip });
+    const ask = (mode: string, ports: readonly object[]): Promise<Outcome> =>
+      cloud(
+        {
+          "/network/v2.0/networks": {
+            networks: [{ id: "n1", "router:external": true, "provider:physical_network": "provider" }],
+          },
+          "/network/v2.0/subnets": { subnets: [subnet] },
+          "/network/v2.0/ports": { ports },
+        },
+        (url) => run("launch-instance/first-objects.py", { args: [mode], env: account(url), stdin }),
+      );
+    const port = { id: "x1", status: "DOWN", fixed_ips: [{ subnet_id: "s1" }] };
+    assert.is((await ask("check", [])).code, 0);
+    assert.is((await ask("served", [{ ...port, status: "ACTIVE" }])).code, 0);
+    assert.match(
+      (await ask("served", [])).error,
+      "subnet provider has no DHCP server yet: no agent has taken it",
+    );
+    const down = await ask("served", [port]);
+    assert.is(down.code, 1);
+    assert.match(down.error, "port x1 is DOWN");
+  });
+
+  test("networks-served: a network without a port of this host, or with one that is DOWN, is not served", async () => {
+    const ask = (ports: readonly object[]): Promise<Outcome> =>
+      cloud(
+        {
+          "/network/v2.0/agents": { agents: [{ id: "a1", binary: "neutron-dhcp-agent" }] },
+          "/network/v2.0/agents/a1/dhcp-networks": { networks: [{ id: "n1", name: "first" }] },
+          "/network/v2.0/subnets": { subnets: [{ id: "s1", name: "one", enable_dhcp: true }] },
+          "/network/v2.0/ports": { ports },
+        },
+        (url) =>
+          run("neutron-network/networks-served.py", {
+            args: [`${url}/network`, "con01"],
+            env: account(url),
+          }),
+      );
+    const port = {
+      "binding:host_id": "con01",
+      status: "DOWN",
+      fixed_ips: [{ subnet_id: "s1", ip_address: "192.0.2.2" }],
+    };
+    assert.match((await ask([])).error, "subnet one of first has no DHCP port on con01");
+    assert.match((await ask([{ ...port, "binding:host_id": "con02" }])).error, "no DHCP port on con01");
+    assert.match((await ask([port])).error, "the DHCP port 192.0.2.2 on con01 is DOWN");
+  });
+});
