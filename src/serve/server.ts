@@ -220,6 +220,11 @@ export class BootServer {
     return this.#server.address() as AddressInfo;
   }
 
+  /** How many bodies are going out from files now. */
+  get sending(): number {
+    return this.#sendings.size;
+  }
+
   listen(port: number, host: string): Promise<void> {
     return new Promise((done, failed) => {
       this.#server.once("error", failed);
