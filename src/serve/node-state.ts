@@ -194,7 +194,10 @@ function afterRunner(state: NodeState, report: Report & { by: "runner" }, now: n
     doing: "",
     lastLine: progress.lastLine,
   };
-  const line = eventLine(event);
+  // The step that failed has just said why.
+  const last = state.timeline.at(-1);
+  const said = last?.bad === true && event.message !== undefined && last.text.endsWith(event.message);
+  const line = event.event === "failed" && said ? "FAILED" : eventLine(event);
   if (line === null) return state;
   const bad = event.event === "failed" || event.event === "step-fail" || event.event === "check-fail";
   return noted(state, { time: now, by: "runner", text: line, ...(bad ? { bad: true } : {}) });

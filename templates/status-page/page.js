@@ -77,7 +77,7 @@ function drawRow(status) {
     find(".doing"),
     failure !== undefined && status.stage === "failed"
       ? [failure.name, failure.message].filter((part) => part).join(": ")
-      : status.doing,
+      : [status.doing, status.lastLine === status.doing ? "" : status.lastLine].filter((part) => part).join(": "),
   );
   drawTime(row);
   item.hidden = !isShown(status);
@@ -126,7 +126,7 @@ function failureBox(failure) {
   }
   if (failure.tail.length > 0) {
     box.append(element("p", failure.tail.length === 1 ? "Its last line:" : `Its last ${failure.tail.length} lines:`));
-    box.append(element("pre", failure.tail.join("\n"), { tabindex: "0", "aria-label": "last output" }));
+    box.append(element("pre", failure.tail.join("\n")));
   }
   return box;
 }
@@ -238,7 +238,21 @@ function drawAll(site) {
   for (const status of site.nodes) drawRow(status);
   drawTally();
   by("gone").hidden = true;
+  openNamed();
 }
+
+/** Opens the node that the address names, as /status#node-con01 does; once, so that it can be closed. */
+let opened = "";
+function openNamed() {
+  const { hash } = window.location;
+  if (hash === opened) return;
+  const row = rows.get(decodeURIComponent(hash).replace(/^#node-/, ""));
+  if (row === undefined) return;
+  opened = hash;
+  row.details.open = true;
+  row.item.scrollIntoView();
+}
+window.addEventListener("hashchange", openNamed);
 
 let lost = null;
 function gone() {
