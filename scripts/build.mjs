@@ -32,8 +32,8 @@ const bundle = (name, entry, more) =>
   });
 const url = { js: 'const seedsmithUrl=require("node:url").pathToFileURL(__filename).href;' };
 await bundle("index", "src/index.ts", { banner: url });
-// Labs and the boot server are programs of their own, which the command line loads when they are asked for: they and their libraries are
-// as large as all the rest, and a render should not pay for reading them.
+// Labs and the boot server are programs of their own, which the command line loads when they are asked for: they and
+// their libraries are as large as all the rest, and a render should not pay for reading them.
 await bundle("lab", "src/commands/lab.ts", { banner: url });
 await bundle("serve", "src/commands/serve.ts", { banner: url });
 const programsApart = {

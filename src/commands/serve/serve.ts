@@ -14,6 +14,7 @@ import { pageAnswers } from "../../serve/page.ts";
 import { answer, BootServer } from "../../serve/server.ts";
 import { keyOf, States } from "../../serve/states.ts";
 import { Status } from "../../serve/status.ts";
+import { tftpRoot } from "../../serve/tftp-root.ts";
 import { compile } from "../compile.ts";
 import { sourceOf } from "../source-line.ts";
 import { lineOf, Notes } from "./lines.ts";
@@ -121,6 +122,7 @@ export async function serve(request: ServeRequest): Promise<number> {
   }
   const { states, fresh } = opened;
   const leases = join(kept, "leases");
+  const tftp = request.dhcp ? tftpRoot(join(folder, "pxe", "loaders"), kept) : null;
   const dhcp = request.dhcp
     ? new Supervised({
         name: "dnsmasq",
@@ -130,6 +132,8 @@ export async function serve(request: ServeRequest): Promise<number> {
           "--log-facility=-",
           `--conf-file=${join(folder, "pxe", "dnsmasq.conf")}`,
           `--dhcp-leasefile=${leases}`,
+          "--enable-tftp",
+          `--tftp-root=${tftp?.folder ?? ""}`,
           "--pid-file",
         ],
         pidFile: join(kept, "dnsmasq.pid"),
@@ -191,6 +195,7 @@ export async function serve(request: ServeRequest): Promise<number> {
     notes.close();
     forgetControl(kept);
     await dhcp?.end();
+    tftp?.remove();
     await server.close();
     await states.close();
     lock.free();
