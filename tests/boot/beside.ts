@@ -12,7 +12,7 @@ const sleepers: readonly string[] = ["boot/late.boot.ts"];
 const longest: readonly string[] = ["boot/qemu.boot.ts"];
 
 /** Files that only run when a pattern asks for them: what they boot takes more than a machine for tests has to spare. */
-const asked: readonly string[] = ["boot/cluster.boot.ts"];
+const asked: readonly string[] = ["boot/cluster.boot.ts", "boot/openvswitch.boot.ts", "boot/storage.boot.ts"];
 
 /** The files of this folder that fit, by their path below tests/; without a pattern all but those to be asked for. */
 export function bootFiles(pattern?: string): string[] {

@@ -30,13 +30,15 @@ function credentials(url: string): readonly string[] {
 
 suite("hostile passwords", (test) => {
   let plans: ReadonlyMap<string, NodePlan>;
+  let others: ReadonlyMap<string, NodePlan>;
   test.before(async () => {
     plans = (await planned("split", root, "debian-12")).plans;
+    others = (await planned("storage", root, "debian-12")).plans;
   });
 
   test("settings: each password is what oslo.config, and the URL in it, give back", () => {
     const found = new Map<string, Set<string>>();
-    for (const plan of plans.values()) {
+    for (const [node, plan] of [...plans, ...others]) {
       for (const file of plan.files) {
         if (file.content.kind !== "changes" || file.content.format !== "oslo") continue;
         for (const change of file.content.changes) {
@@ -50,7 +52,7 @@ suite("hostile passwords", (test) => {
             for (const value of values) {
               const name = /\{([\w.-]+)\}/.exec(value)?.[1] ?? "";
               assert.is(value, reveal(name), `${file.path} [${change.section}] ${change.key}`);
-              found.set(name, (found.get(name) ?? new Set()).add(`${file.path} ${change.section}`));
+              found.set(name, (found.get(name) ?? new Set()).add(`${node} ${file.path} ${change.section}`));
             }
           }
         }
@@ -60,14 +62,19 @@ suite("hostile passwords", (test) => {
     assert.equal(
       [...found.keys()].sort(),
       [
-        ...["glance", "keystone", "neutron", "nova", "placement"].map((name) => `mariadb.database.${name}`),
-        ...["glance", "neutron", "nova", "placement"].map((name) => `keystone.user.${name}`),
+        ...["cinder", "glance", "keystone", "neutron", "nova", "placement"].map(
+          (name) => `mariadb.database.${name}`,
+        ),
+        ...["cinder", "glance", "neutron", "nova", "placement"].map((name) => `keystone.user.${name}`),
         "neutron-server.metadata",
         "rabbitmq.user.openstack",
       ].sort(),
     );
     assert.ok((found.get("keystone.user.nova")?.size ?? 0) >= 3);
     assert.ok((found.get("neutron-server.metadata")?.size ?? 0) >= 2);
+    // [keystone_authtoken] and [service_user], on the controller and on the storage node.
+    assert.is(found.get("keystone.user.cinder")?.size, 4);
+    assert.is(found.get("mariadb.database.cinder")?.size, 2);
   });
 
   const withShell = noShell() ? test.skip : test;
@@ -77,6 +84,25 @@ suite("hostile passwords", (test) => {
     const text = fill(file?.content.kind === "whole" ? file.content.text : "", reveal);
     const done = spawnSync("sh", ["-c", `${text}\nprintf %s "$OS_PASSWORD"`], { encoding: "utf8" });
     assert.is(done.stdout, reveal("keystone.admin"));
+  });
+
+  const withPython = spawnSync("python3", ["--version"]).status === 0 ? test : test.skip;
+  withPython("the dashboard's settings: Python reads the key", () => {
+    for (const plan of [others.get("con01") as NodePlan]) {
+      const file = plan.files.find(({ path }) => path.endsWith("/_9999_seedsmith.py"));
+      assert.ok(file?.content.kind === "whole");
+      assert.is(file?.mode, "0640");
+      const text = fill(file?.content.kind === "whole" ? file.content.text : "", reveal);
+      const print =
+        "import json; print(json.dumps([SECRET_KEY, ALLOWED_HOSTS, OPENSTACK_KEYSTONE_URL, CACHES]))";
+      const done = spawnSync("python3", ["-"], { input: `${text}\n${print}\n`, encoding: "utf8" });
+      assert.is(done.status, 0, done.stderr);
+      const [key, hosts, url, caches] = JSON.parse(done.stdout) as [string, string[], string, object];
+      assert.is(key, reveal("horizon.session"));
+      assert.ok(hosts.includes("10.0.0.1") && hosts.includes("con01"));
+      assert.is(url, "http://con01:5000/v3");
+      assert.match(JSON.stringify(caches), /PyMemcacheCache.*con01:11211/);
+    }
   });
 
   test("what keystone is to make: JSON, a line each", () => {

@@ -14,8 +14,15 @@ import {
 import { suite } from "../support/suite.ts";
 
 suite("the other example sites", (test) => {
-  test("there is one for each networking, one machine, split roles and three controllers", () => {
-    assert.equal(otherSites(), ["all-in-one", "provider", "self-service", "split", "three-controllers"]);
+  test("there is one for each networking, one machine, split roles, storage and three controllers", () => {
+    assert.equal(otherSites(), [
+      "all-in-one",
+      "provider",
+      "self-service",
+      "split",
+      "storage",
+      "three-controllers",
+    ]);
   });
 
   test("every plan is its golden", async () => {
@@ -52,6 +59,29 @@ suite("the other example sites", (test) => {
       "nova-compute.service": "com01",
     }))
       assert.equal(on(unit), [node], unit);
+  });
+
+  test("a storage node makes volumes on the disk that the site names, and hands them out by the storage network", async () => {
+    for (const target of exampleTargets()) {
+      const plan = (await planned("storage", root, target)).plans.get("blk01") as NodePlan;
+      const group = actionsOf(plan).find(({ id }) => id.startsWith("cinder-storage/volume-group"));
+      assert.ok(group?.kind === "step");
+      assert.equal(group?.kind === "step" ? group.run.slice(-3) : [], [
+        "make",
+        "cinder-volumes",
+        "/dev/disk/by-id/virtio-volumes",
+      ]);
+      const file = plan.files.find(({ path }) => path === "/etc/cinder/cinder.conf");
+      const settings = new Map(
+        file?.content.kind === "changes"
+          ? file.content.changes.map((one) => [`${one.section} ${one.key}`, one.value])
+          : [],
+      );
+      assert.is(settings.get("lvm target_ip_address"), "10.0.1.41");
+      assert.is(settings.get("lvm volume_group"), "cinder-volumes");
+      // A name of the packages that would win, or mislead.
+      assert.is(settings.get("lvm iscsi_helper"), null);
+    }
   });
 
   test("nodes wait for what other nodes give, and for nothing of their own", async () => {

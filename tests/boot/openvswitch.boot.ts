@@ -1,0 +1,161 @@
+/**
+ * Open vSwitch: a node with the interfaces as a container, and the nodes that plug instances into networks as virtual
+ * machines, whose kernel has openvswitch. Without the processor's help it takes most of an hour, so it is run by
+ * `npm run test:boot -- openvswitch`, not by default.
+ */
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Lab } from "../../src/lab/lab.ts";
+import type { Machine } from "../../src/lab/machine.ts";
+import { testImage } from "../cloud/image.ts";
+import { longest, openstack, until } from "../cloud/machines.ts";
+import { suite } from "../support/suite.ts";
+import { cache, say } from "./lab.ts";
+import { addNode, makeLab, story, Workspace } from "./rendered.ts";
+import { Virtual } from "./virtual.ts";
+
+const site = `site: boot
+target: debian-12
+networks:
+  management: { cidr: 10.0.0.0/24, gateway: 10.0.0.254, nameservers: [10.0.0.254] }
+  provider: { cidr: 198.51.100.0/24, gateway: 198.51.100.1, nameservers: [198.51.100.1] }
+access: { users: [{ name: ops, password: true }] }
+nodes:
+  con01:
+    profile: interfaces
+    size: { cpus: 2, memory: 6G }
+    interfaces:
+      management: { mac: "52:54:00:0a:00:01", address: 10.0.0.1 }
+      provider: { mac: "52:54:00:cb:00:01" }
+  net01:
+    profile: network
+    size: { cpus: 2, memory: 2G, disk: 12G }
+    interfaces:
+      management: { mac: "52:54:00:0a:00:04", address: 10.0.0.4 }
+      provider: { mac: "52:54:00:cb:00:04" }
+  com01:
+    profile: compute
+    size: { cpus: 2, memory: 3G, disk: 12G }
+    interfaces:
+      management: { mac: "52:54:00:0a:00:0b", address: 10.0.0.11 }
+      provider: { mac: "52:54:00:cb:00:0b" }
+options:
+  openstack: { networking: self-service, l2_agent: openvswitch }
+  nova-controller: { discover_interval: 10 }
+  launch-instance: { provider_pool: 198.51.100.101-198.51.100.199, allow: [icmp, tcp/22, tcp/80] }
+`;
+
+/** What a controller has but for the agents: its kernel is the host's. */
+const interfaces = `profile: interfaces
+summary: The services without agents, and what a first instance needs
+extends: base
+components: [openstack, mariadb, rabbitmq, memcached, keystone, glance, placement, nova-controller, neutron-server, launch-instance]
+options: { chrony: { serve: true } }
+`;
+
+suite("Open vSwitch", (test) => {
+  let lab: Lab;
+  let con01: Machine;
+  let net01: Virtual;
+  let com01: Virtual;
+  const workspace = new Workspace();
+  test.before(async () => {
+    testImage(cache);
+    workspace.write("site.yaml", site);
+    workspace.write("profiles/interfaces.yaml", interfaces);
+    workspace.render();
+    lab = await makeLab();
+    con01 = await addNode(lab, workspace, "con01");
+    const virtual = async (name: string, octet: string, address: string, memory: number): Promise<Virtual> =>
+      await Virtual.make(lab, {
+        name,
+        seed: workspace.path(name),
+        address,
+        cards: [
+          { segment: "management", mac: `52:54:00:0a:00:${octet}` },
+          { segment: "provider", mac: `52:54:00:cb:00:${octet}` },
+        ],
+        cpus: 2,
+        memory,
+        disk: 12,
+      });
+    net01 = await virtual("net01", "04", "10.0.0.4", 2048);
+    com01 = await virtual("com01", "0b", "10.0.0.11", 3072);
+  });
+  test.after(async () => {
+    if (process.env.SEEDSMITH_KEEP === "1") {
+      lab.leaveStanding();
+      return;
+    }
+    await lab?.destroy();
+    workspace.remove();
+  });
+
+  test("all three, powered on together, come up READY: agents alive, bridges as the site says", async () => {
+    const began = Date.now();
+    const since = (): number => Math.round((Date.now() - began) / 1000);
+    await Promise.all([con01.start(), net01.start(), com01.start()]);
+    const first = con01.waitVerdict({ timeout: 5400 }).then((verdict) => {
+      assert.is(verdict.outcome, "ready", verdict.reason);
+      say(`con01 READY after ${since()} s`);
+    });
+    const others = [net01, com01].map(async (machine) => {
+      const verdict = await machine.verdict(5400);
+      assert.is(verdict?.event, "ready", `${machine.name}: ${JSON.stringify(verdict)}`);
+      say(`${machine.name} READY after ${since()} s`);
+    });
+    await Promise.all([first, ...others]).catch(async (error: unknown) => {
+      throw new Error(`${String(error)}\n${await story(con01)}`);
+    });
+    for (const line of longest(con01)) say(line);
+  });
+
+  test("agents are alive, as the client tells a person, and a tunnel is there", async () => {
+    const agents = await openstack(con01, "openstack network agent list -f value -c Host -c Alive -c Binary");
+    say(agents);
+    assert.equal(agents.split("\n").sort(), [
+      "com01 True neutron-openvswitch-agent",
+      "net01 True neutron-dhcp-agent",
+      "net01 True neutron-l3-agent",
+      "net01 True neutron-metadata-agent",
+      "net01 True neutron-openvswitch-agent",
+    ]);
+    for (const machine of [net01, com01]) {
+      const bridges = (await machine.must(["ovs-vsctl", "list-br"], 300)).split("\n").sort();
+      assert.equal(bridges, ["br-int", "br-provider", "br-tun"], machine.name);
+      assert.match(await machine.must(["ovs-vsctl", "list-ports", "br-provider"], 300), /^provider$/m);
+      assert.match(await machine.must(["lsmod"], 300), /^openvswitch /m);
+    }
+  });
+
+  test("a server on a network of its own becomes ACTIVE, and answers at its floating address", async () => {
+    copyFileSync(testImage(cache), join(con01.root, "root", "image"));
+    await openstack(
+      con01,
+      "openstack image create --disk-format raw --container-format bare --file /root/image test -f value -c status",
+    );
+    const began = Date.now();
+    const id = await openstack(
+      con01,
+      "openstack server create --image test --flavor m1.nano --network selfservice inside -f value -c id",
+    );
+    await until("ACTIVE", 1500, async () => {
+      const status = await openstack(con01, `openstack server show ${id} -f value -c status`);
+      assert.is.not(status, "ERROR", await openstack(con01, `openstack server show ${id}`));
+      return status === "ACTIVE" || status;
+    });
+    say(`ACTIVE ${Math.round((Date.now() - began) / 1000)} s after it was asked for`);
+    const address = await openstack(
+      con01,
+      "openstack floating ip create provider -f value -c floating_ip_address",
+    );
+    await openstack(con01, `openstack server add floating ip ${id} ${address}`);
+    const took = await until("the floating address", 1800, async () => {
+      const page = await lab.outside(["curl", "--silent", "--max-time", "20", `http://${address}/`]);
+      return page.stdout.trim() === id || `${address}: status ${page.status} "${page.stdout.trim()}"`;
+    });
+    say(`http://${address}/ gives the instance's id ${took} s later`);
+    assert.match(await com01.must(["ovs-vsctl", "list-ports", "br-tun"], 300), /^vxlan-/m);
+  });
+});
