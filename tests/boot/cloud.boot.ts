@@ -49,7 +49,14 @@ suite("a cloud", (test) => {
       "con01 True neutron-metadata-agent",
     ]);
     const types = await openstack(con01, "openstack catalog list -f value -c Type");
-    assert.equal(types.split("\n").sort(), ["compute", "identity", "image", "network", "placement"]);
+    assert.equal(types.split("\n").sort(), [
+      "compute",
+      "identity",
+      "image",
+      "network",
+      "placement",
+      "volumev3",
+    ]);
   });
 
   test("no secret of the site stands in the journal or in the runner's log", async () => {

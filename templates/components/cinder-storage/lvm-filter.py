@@ -38,7 +38,8 @@ def block(disks):
 
 
 def used():
-    return sorted(line.strip() for line in ask("pvs", "--noheadings", "-o", "pv_name").splitlines() if line.strip())
+    lines = ask("pvs", "--noheadings", "-o", "pv_name").splitlines()
+    return sorted(os.path.realpath(line.strip()) for line in lines if line.strip())
 
 
 try:
