@@ -4,7 +4,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { exit, Usage } from "../../core/exit.ts";
-import { LabError } from "../../lab/command.ts";
+import { LabError, run } from "../../lab/command.ts";
 import type { Netboot, Site } from "../../resolve/model.ts";
 import { Supervised } from "../../serve/dhcp.ts";
 import { JournalError } from "../../serve/journal.ts";
@@ -68,6 +68,24 @@ function cannotListen({ host, port }: Place, error: NodeJS.ErrnoException): LabE
   return new LabError(`${host}:${port} cannot be served: ${why}`, hint ?? null);
 }
 
+/** What machines get addresses and loaders by. @throws LabError where that cannot be had */
+async function checkDhcp(folder: string, cwd: string): Promise<void> {
+  const conf = join(folder, "pxe", "dnsmasq.conf");
+  for (const [path, hint] of [
+    [conf, "run seedsmith render"],
+    [join(folder, "pxe", "loaders"), "run seedsmith pxe assets"],
+  ] as const)
+    if (!existsSync(path)) throw new LabError(`there is no ${relative(cwd, path)}`, hint);
+  let tested: Awaited<ReturnType<typeof run>>;
+  try {
+    tested = await run(["dnsmasq", "--test", `--conf-file=${conf}`], { timeout: 60 });
+  } catch (error) {
+    throw new LabError((error as Error).message, "apt-get install dnsmasq-base");
+  }
+  if (tested.status !== 0)
+    throw new LabError(`dnsmasq refuses its configuration: ${tested.stderr.trim()}`, null);
+}
+
 /** Serves a site until it is told to end. */
 export async function serve(request: ServeRequest): Promise<number> {
   const { choice, format } = request;
@@ -89,6 +107,7 @@ export async function serve(request: ServeRequest): Promise<number> {
       `${relative(choice.cwd, folder) || "."} has no seeds of ${few(missing)}`,
       "run seedsmith render first, and again after each change of the site",
     );
+  if (request.dhcp) await checkDhcp(folder, choice.cwd);
   const kept = stateFolder(compiled.workspace, site.name);
   mkdirSync(kept, { recursive: true, mode: 0o700 });
   const lock = takeLock(join(kept, "lock"));
