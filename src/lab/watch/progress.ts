@@ -37,6 +37,8 @@ export interface NodeProgress {
   readonly running: readonly RunningStep[];
   /** When the node was switched on, in ms since 1970. */
   readonly since: number;
+  /** Since when nothing runs, in ms since 1970 by the node's clock; null where that is not known. */
+  readonly idle: number | null;
   /** When the verdict fell, in ms since 1970. */
   readonly ended: number | null;
   /** The latest thing that it said: of the runner, before that of the console. */
@@ -58,6 +60,7 @@ export function beginning(node: string, since: number): NodeProgress {
     of: null,
     running: [],
     since,
+    idle: null,
     ended: null,
     lastLine: "",
     failure: null,
@@ -104,6 +107,7 @@ export function afterEvent(progress: NodeProgress, event: RunnerEvent): NodeProg
         phase: "running",
         done: 0,
         running: [],
+        idle: time,
         ended: null,
         lastLine: "",
         failure: null,
@@ -137,6 +141,7 @@ export function afterEvent(progress: NodeProgress, event: RunnerEvent): NodeProg
         ...progress,
         done: progress.done + ended,
         running: others,
+        idle: time,
         failedChecks,
         lastLine: event.message ?? "",
       };

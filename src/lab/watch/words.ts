@@ -45,8 +45,8 @@ export function doing({ phase, running, failure }: NodeProgress): string {
 }
 
 /** Since when it does that, in ms since 1970. */
-export function doingSince({ running, since }: NodeProgress): number {
-  return running.at(-1)?.since ?? since;
+export function doingSince({ phase, running, since, idle }: NodeProgress): number {
+  return running.at(-1)?.since ?? (phase === "running" ? idle : null) ?? since;
 }
 
 /** An event as a line, or null for one that needs none. */
