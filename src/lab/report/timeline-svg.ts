@@ -112,7 +112,8 @@ function drawNode(
         element("rect", {
           x: round(from),
           y: y + 1,
-          width: round(wide),
+          // A gap, so that of two steps one after the other nobody takes two for one.
+          width: round(wide > 3 ? wide - 1 : wide),
           height: laneHeight - 2,
           fill: colours[span.kind],
           class: span.result === "failed" ? "failed" : null,
