@@ -13,6 +13,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -203,6 +204,62 @@ function putForwardingBack(): void {
   rmSync(forwardingBefore);
 }
 
+/** Where `ip netns` keeps namespaces by name. It makes the folder, and a mount of it, for the first of them. */
+const namespaces = "/run/netns";
+
+/** What tools of labs make for the first of their things and never remove, the innermost first. */
+const toolFolders = [
+  namespaces,
+  "/run/systemd/nspawn/locks",
+  "/run/systemd/nspawn/propagate",
+  "/run/systemd/nspawn",
+  "/run/systemd",
+];
+
+/** Which of them were not there before the first lab of this host: JSON, as `Before` says. */
+const foldersBefore = "/run/seedsmith-folders";
+
+interface Before {
+  readonly missing: readonly string[];
+  /** Whether `namespaces` was a mount. */
+  readonly mounted: boolean;
+}
+
+/** Remembers how that was, for the last lab to put back. */
+export function rememberFolders(): void {
+  const before: Before = {
+    missing: toolFolders.filter((path) => !existsSync(path)),
+    mounted: mountsBelow(namespaces).includes(namespaces),
+  };
+  if (before.missing.length === 0 && before.mounted) return;
+  try {
+    writeFileSync(foldersBefore, JSON.stringify(before), { flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+}
+
+/** Removes of them what is empty, as it is once the last lab has gone; whatever is in use resists, and stays. */
+async function putFoldersBack(): Promise<void> {
+  let before: Before;
+  try {
+    before = JSON.parse(readFileSync(foldersBefore, "utf8")) as Before;
+  } catch {
+    return;
+  }
+  const empty = (path: string): boolean => existsSync(path) && readdirSync(path).length === 0;
+  if (!before.mounted && empty(namespaces) && mountsBelow(namespaces).length > 0)
+    await run(["umount", namespaces]);
+  for (const path of before.missing) {
+    try {
+      if (empty(path)) rmdirSync(path);
+    } catch {
+      // Somebody has just put something there.
+    }
+  }
+  if (!before.missing.some(existsSync)) rmSync(foldersBefore, { force: true });
+}
+
 /** Kills every process that lives in a network namespace: a machine's init takes all others with it. */
 async function emptyNamespace(name: string): Promise<void> {
   const gone = await poll(15, async () => {
@@ -301,7 +358,9 @@ export async function undoLedger(folder: string): Promise<void> {
     if (one.kind === "namespace" && existsSync(`/run/netns/${one.name}`)) await emptyNamespace(one.name);
   for (const kind of orderOfUndoing)
     for (const one of made.toReversed()) if (one.kind === kind) await undoMade(one);
-  if (process.platform === "linux") putForwardingBack();
+  if (process.platform !== "linux") return;
+  putForwardingBack();
+  await putFoldersBack();
 }
 
 /**

@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { LabError, must, run } from "./command.ts";
 import { hostResolver } from "./host.ts";
-import { allowForwarding, hostLinkPrefix, type Ledger } from "./ledger.ts";
+import { allowForwarding, hostLinkPrefix, type Ledger, rememberFolders } from "./ledger.ts";
 
 /** A network that machines can be plugged into. */
 export interface Segment {
@@ -93,6 +93,7 @@ export class Router {
   static async create(ledger: Ledger): Promise<Router> {
     const router = new Router(ledger);
     ledger.note({ kind: "namespace", name: router.namespace });
+    rememberFolders();
     await must(["ip", "netns", "add", router.namespace]);
     await ip(router.namespace, ["link set lo up"]);
     await router.#within((set) => {
