@@ -242,7 +242,7 @@ async function create(lab: LabDescription, ledger: Ledger, progress: (line: stri
   for (const machine of lab.machines) {
     if (images.has(machine.target)) continue;
     const image = await obtainImage(targetOf(lab, machine), lab.cache, progress);
-    useImage(image, lab);
+    useImage(image, ledger);
     images.set(machine.target, { ...image, size: await sizeOf(image.disk) });
   }
   const { accelerator: chosen, reason } = await accelerator(lab.cache);

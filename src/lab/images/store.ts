@@ -16,6 +16,7 @@ import {
 import { dirname, join } from "node:path";
 import { LabError } from "../command.ts";
 import { processStart } from "../host.ts";
+import type { Ledger } from "../ledger.ts";
 
 /** How an image came to be. */
 export type ImageOrigin =
@@ -127,11 +128,13 @@ export async function placeImage(
   return placed;
 }
 
-/** Notes that a lab's machines stand on an image. */
-export function useImage(image: Image, lab: { readonly id: string; readonly folder: string }): void {
+/** Notes beside an image that a lab's machines stand on it, until the lab is taken down. */
+export function useImage(image: Image, ledger: Ledger): void {
   const folder = join(dirname(image.disk), "labs");
+  const mark = join(folder, ledger.id);
+  ledger.note({ kind: "folder", path: mark });
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, lab.id), lab.folder);
+  writeFileSync(mark, ledger.folder);
 }
 
 /**
