@@ -134,11 +134,11 @@ export class Supervised {
 
   /** A supervisor that was killed could not end its child, which still has its ports. */
   #endLeftover(): void {
-    const { name, argv, pidFile, note } = this.#options;
+    const { name, pidFile, note } = this.#options;
     try {
-      const [pid = "", ...command] = readFileSync(pidFile, "utf8").split("\n");
-      const runs = readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/\0$/, "");
-      if (runs !== command.join("\n").trimEnd() || runs !== argv.join("\0")) return;
+      const [pid = "", command = ""] = readFileSync(pidFile, "utf8").split("\n");
+      // Another process may have its number by now.
+      if (command === "" || readFileSync(`/proc/${pid}/cmdline`, "utf8") !== `${command}\0`) return;
       process.kill(Number(pid), "SIGKILL");
       note(`ended a ${name} that an earlier run had left`);
       for (let look = 0; look < 100; look++) {

@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -62,6 +63,36 @@ suite("a supervised process", (test) => {
       await supervised.end();
       assert.throws(() => process.kill(pid, 0));
       assert.equal(notes, []);
+    }));
+});
+
+suite("a process that outlived its supervisor", (test) => {
+  test("is ended by the next one, and no other process is", () =>
+    withSupervised(["sleep", "600"], async (first, notes, pidFile) => {
+      if (process.platform !== "linux") return;
+      first.start();
+      await until(() => first.health === "running");
+      const [pid, command] = readFileSync(pidFile, "utf8").split("\n");
+      const second = new Supervised({ name: "it", argv: ["sleep", "601"], pidFile, note: () => undefined });
+      const other = spawn("sleep", ["602"]);
+      try {
+        // The number of another process, as after a reboot: it is left alone.
+        writeFileSync(pidFile, `${other.pid}\n${command}\n`);
+        second.start();
+        await until(() => second.health === "running");
+        await second.end();
+        assert.is(other.signalCode, null);
+        process.kill(Number(pid), 0);
+        writeFileSync(pidFile, `${pid}\n${command}\n`);
+        const third = new Supervised({ name: "it", argv: ["sleep", "603"], pidFile, note: () => undefined });
+        third.start();
+        await until(() => notes.length > 0);
+        assert.match(notes[0] ?? "", "the server died (SIGKILL)");
+        await third.end();
+      } finally {
+        other.kill();
+        await first.end();
+      }
     }));
 });
 
