@@ -92,6 +92,31 @@ function fillParts(list: readonly Part[], reveal: (secret: string) => string): s
   return out;
 }
 
+/**
+ * What may be seen of a text's secrets: each value as it is, and as the encoders around its hole write it, without the
+ * quotes that they put around.
+ * @param into gets them
+ */
+export function spellings(
+  filled: Filled,
+  reveal: (secret: string) => string,
+  into: Set<string>,
+  around: readonly Encoder[] = [],
+): void {
+  for (const part of parts(filled)) {
+    if (typeof part === "string") continue;
+    if ("encode" in part) spellings(new Text(part.parts), reveal, into, [part.encode, ...around]);
+    else {
+      let value = reveal(part.secret);
+      into.add(value);
+      for (const encoder of around) {
+        value = encode(encoder, value).replace(/^(["'])([\s\S]*)\1$/, "$2");
+        into.add(value);
+      }
+    }
+  }
+}
+
 /** The names of the secrets in a text. */
 export function secretsOf(filled: Filled, into: Set<string> = new Set()): Set<string> {
   if (typeof filled !== "string") collect(filled.parts, into);

@@ -1,6 +1,6 @@
 /** The runner's program (guest/README.md, format 1) from a plan. The only emitter that knows that format. */
 import { type Position, shortPosition } from "../core/position.ts";
-import { type Filled, fill } from "../core/text.ts";
+import { type Filled, fill, spellings, Text } from "../core/text.ts";
 import type { Action, NodePlan, PlannedFile, Probe } from "../plan/model.ts";
 import { Lines } from "./lines.ts";
 import { kindOf, Made } from "./made.ts";
@@ -168,6 +168,35 @@ export function archiveFiles(
   });
 }
 
+/** What may be seen of the secrets in a planned thing, wherever they stand in it. */
+function spellingsIn(thing: unknown, reveal: Reveal, into = new Set<string>()): ReadonlySet<string> {
+  if (thing instanceof Text) spellings(thing, reveal, into);
+  else if (thing !== null && typeof thing === "object")
+    for (const value of Object.values(thing)) spellingsIn(value, reveal, into);
+  return into;
+}
+
+/** What the runner must not print: all that may be seen of the secrets that the program and its files have. */
+function secretsOf(plan: NodePlan, reveal: Reveal, made: Made): readonly string[] {
+  const kind = kindOf(plan);
+  const lists: [place: string, things: readonly object[]][] = [
+    ["archives", plan.apt.archives],
+    ["debconf", plan.debconf],
+    ["files", plan.files],
+    ...plan.blocks.map(({ id, actions }): [string, readonly object[]] => [`block ${id}`, actions]),
+    ["checks", plan.checks],
+  ];
+  const all = lists.flatMap(([place, things]) =>
+    made.list(
+      `secrets ${kind} ${place}`,
+      things,
+      (thing) => spellingsIn(thing, reveal),
+      (found) => [...new Set(found.flatMap((one) => [...one]))],
+    ),
+  );
+  return [...new Set(all)].sort();
+}
+
 /** One item on one line, if that is not too long. */
 function itemText(value: unknown, indent: string): string {
   const long = (): string => JSON.stringify(value, null, 2).replaceAll("\n", `\n${indent}`);
@@ -232,6 +261,8 @@ export function program(plan: NodePlan, reveal: Reveal, made: Made = new Made())
   if (plan.report !== undefined) field("report", plan.report);
   // Enough for the lists, the packages and what they unpack to; a full disk is said before anything is touched.
   field("min_free_disk", 2 ** 30);
+  const secrets = secretsOf(plan, reveal, made).map((one) => `    ${JSON.stringify(one)}`);
+  lines.add(`  "secrets": [${secrets.length === 0 ? "" : `\n${secrets.join(",\n")}\n  `}],\n`, from);
   lines.add('  "apt": {\n', from);
   list("    ", "archives", "archives", archives, ({ name, path, stage, keyring, from: at }) => ({
     name,

@@ -1,7 +1,17 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import * as assert from "uvu/assert";
-import { encode, encoded, fill, redacted, secretsOf, Text, text } from "../../src/core/text.ts";
+import {
+  encode,
+  encoded,
+  fill,
+  type Part,
+  redacted,
+  secretsOf,
+  spellings,
+  Text,
+  text,
+} from "../../src/core/text.ts";
 import { suite } from "../support/suite.ts";
 
 /** Whether UTF-8 can hold it. */
@@ -117,6 +127,36 @@ suite("encoders", (test) => {
 });
 
 suite("texts with holes", (test) => {
+  test("every secret stands in the filled text as one of its spellings", () => {
+    const encoder = fc.constantFrom("url", "sql", "sh", "oslo", "osloValue", "env", "json");
+    const words = oneLine.filter(wellFormed);
+    fc.assert(
+      fc.property(
+        printable.filter(wellFormed),
+        fc.array(fc.tuple(encoder, words, words), { maxLength: 3 }),
+        (word, around) => {
+          let part: Part = { secret: "a" };
+          for (const [encode, before, after] of around) part = { encode, parts: [before, part, after] };
+          const found = new Set<string>();
+          spellings(new Text([part]), () => word, found);
+          assert.ok(found.has(word));
+          const seen = fill(new Text([part]), () => word);
+          const last = [...found].at(-1) ?? "";
+          assert.ok(seen.includes(last), JSON.stringify({ seen, found: [...found] }));
+          if (around.length === 0) assert.equal([...found], [word]);
+        },
+      ),
+    );
+  });
+
+  test("spellings have no quotes around", () => {
+    const found = new Set<string>();
+    const sql = (parts: readonly Part[]): Part => ({ encode: "sql", parts });
+    const shell: Part = { encode: "sh", parts: [sql([{ secret: "s" }])] };
+    spellings(new Text(["x", sql(["a", { secret: "s" }]), shell]), () => "it's", found);
+    assert.equal([...found], ["it's", "it''s", "it'\\'''\\''s"]);
+  });
+
   test("a hole is encoded when it is filled as a literal would be at once", () => {
     const encoders = fc.array(fc.constantFrom("url", "sql", "sh", "oslo", "env", "json"), { maxLength: 3 });
     fc.assert(

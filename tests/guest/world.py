@@ -68,7 +68,7 @@ def block(name, *actions, after=()):
 
 def program(actions=(), checks=(), files=(), packages=(), archives=(), debconf=(), directories=(), **more):
     """A program in format 1, in one block unless `blocks` says more. A file's or archive's `text` gets staged."""
-    value = dict(format=1, site="lab", node="con01", generation=1, address=None, names=[], min_free_disk=0)
+    value = dict(format=1, site="lab", node="con01", generation=1, address=None, names=[], min_free_disk=0, secrets=[])
     value.update(
         apt=dict(archives=list(archives), debconf=list(debconf), packages=list(packages), recommends=False),
         directories=list(directories),
