@@ -177,14 +177,33 @@ function percentile(times: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }
 
+/** Processor seconds of a process and of those that it started. */
+function processorTime(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const own = (Number(fields[11]) + Number(fields[12])) / 100;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
+  return children.reduce((sum, child) => sum + processorTime(Number(child)), own);
+}
+
 interface Measured {
+  /** Ms of processor time of the server for a request. */
+  readonly cost: number;
   readonly perSecond: number;
   readonly p99: number;
   readonly failed: number;
 }
 
 /** wrk with one thread: it is a program of C, so that what is measured is the server. */
-function load(url: string, script: string, paths: string, seconds: number, connections: number): Measured {
+function load(
+  pid: number,
+  url: string,
+  script: string,
+  paths: string,
+  seconds: number,
+  connections: number,
+): Measured {
+  const before = processorTime(pid);
   const done = spawnSync(
     "wrk",
     ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", script, url, "--", paths],
@@ -195,8 +214,10 @@ function load(url: string, script: string, paths: string, seconds: number, conne
   const [, time = "0", unit = "ms"] = /^\s+99%\s+([\d.]+)(us|ms|s)/m.exec(done.stdout) ?? [];
   const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(done.stdout)?.[1] ?? 0);
   const errors = /Socket errors: connect (\d+), read (\d+), write (\d+)/.exec(done.stdout)?.slice(1) ?? [];
+  const requests = Number(/^\s+(\d+) requests in/m.exec(done.stdout)?.[1] ?? Number.NaN);
   return {
     perSecond,
+    cost: ((processorTime(pid) - before) * 1000) / requests,
     p99: Number(time) * ({ us: 0.001, ms: 1, s: 1000 }[unit] ?? 1),
     failed: bad + errors.reduce((sum, one) => sum + Number(one), 0),
   };
@@ -323,16 +344,25 @@ export async function bootServer(seconds: number): Promise<Row[]> {
           for (let round = 0; round < rounds; round++) {
             const script = join(folder, "load.lua");
             measured.serve.push(
-              load(`http://${server}:${port}`, script, join(folder, ours), seconds, connections),
+              load(serve.pid!, `http://${server}:${port}`, script, join(folder, ours), seconds, connections),
             );
             measured.nginx.push(
-              load(`http://${server}:${nginxPort}`, script, join(folder, theirs), seconds, connections),
+              load(
+                nginx.pid!,
+                `http://${server}:${nginxPort}`,
+                script,
+                join(folder, theirs),
+                seconds,
+                connections,
+              ),
             );
           }
           const rate = (name: "serve" | "nginx"): number =>
             median(measured[name].map(({ perSecond }) => perSecond));
           const p99 = (name: "serve" | "nginx"): string =>
             median(measured[name].map((one) => one.p99)).toFixed(1);
+          const cost = (name: "serve" | "nginx"): string =>
+            median(measured[name].map((one) => one.cost)).toFixed(3);
           const failed = [...measured.serve, ...measured.nginx].reduce((sum, one) => sum + one.failed, 0);
           rows.push(
             atLeast(
@@ -341,6 +371,12 @@ export async function bootServer(seconds: number): Promise<Row[]> {
               "times",
               rate("serve") / rate("nginx"),
               `${rate("serve").toFixed(0)}/s and ${rate("nginx").toFixed(0)}/s; p99 ${p99("serve")} ms and ${p99("nginx")} ms`,
+            ),
+            holds(
+              `${what}: processor time of the server for a request`,
+              "told",
+              `${cost("serve")} ms, nginx ${cost("nginx")} ms`,
+              true,
             ),
             holds(`${what}: failed requests, of both`, "none", String(failed), failed === 0),
           );

@@ -175,6 +175,7 @@ export class BootServer {
   readonly #budgets = new Map<string, { left: number; at: number }>();
   readonly #sendings = new Map<Sending, { bytes: number; at: number }>();
   readonly #lastEntry = new Map<string, { readonly boot: Boot; readonly at: number }>();
+  readonly #tokens = new Map<string, string>();
   #receiving = 0;
   readonly #sweep: NodeJS.Timeout;
 
@@ -310,13 +311,19 @@ export class BootServer {
     const path = mark < 0 ? url : url.slice(0, mark);
     const query = mark < 0 ? "" : url.slice(mark + 1);
     const method = request.method ?? "";
-    if (this.#options.others?.(request, response, path) === true) return;
     const parts = path.split("/");
     const [, first = "", second = ""] = parts;
     if (first === "report") {
       if (method !== "POST") return answer(request, response, 405, "reports are posted\n", { Allow: "POST" });
       return await this.#report(request, response, second, parts.slice(3));
     }
+    const known =
+      first === "seed" ||
+      first === "ipxe" ||
+      first === "grub" ||
+      first === "pxelinux" ||
+      this.#roots.has(first);
+    if (!known && this.#options.others?.(request, response, path) === true) return;
     if (method !== "GET" && method !== "HEAD")
       return answer(request, response, 405, "only GET and HEAD\n", {
         Allow: "GET, HEAD",
@@ -397,7 +404,7 @@ export class BootServer {
       return answer(request, response, 200, found.text("local", null));
     }
     const boot = this.boot(node);
-    const token = this.#served.tokens ? tokenOf(this.#options.key, node.name) : null;
+    const token = this.#served.tokens ? this.#token(node) : null;
     if (request.method === "GET") {
       // A loader that asks again and again must not fill the disk.
       const now = this.#now();
@@ -419,6 +426,15 @@ export class BootServer {
     }
   }
 
+  #token(node: ServedNode): string {
+    let token = this.#tokens.get(node.name);
+    if (token === undefined) {
+      token = tokenOf(this.#options.key, node.name);
+      this.#tokens.set(node.name, token);
+    }
+    return token;
+  }
+
   /** Whether the asker is the node: by its token, or by its address. Gives why not, or null, and what follows. */
   #whyRefused(
     request: IncomingMessage,
@@ -428,7 +444,7 @@ export class BootServer {
     const [word = ""] = rest;
     if (/^[0-9a-f]{64}$/.test(word))
       return {
-        why: isToken(this.#options.key, node.name, word) ? null : `this is not the token of ${node.name}`,
+        why: isToken(this.#token(node), word) ? null : `this is not the token of ${node.name}`,
         rest: rest.slice(1),
       };
     return {

@@ -154,6 +154,7 @@ suite("abuse: paths", (test) => {
       assert.is((await get("/assets/inside")).status, 200);
       // A seed that is a link to another node's.
       const seed = join(folder, "seeds", "con01", "user-data");
+      assert.match((await get("/seed/con01/user-data")).body, "con01");
       renameSync(seed, `${seed}.old`);
       symlinkSync(join(folder, "secret"), seed);
       assert.not.match((await get("/seed/con01/user-data")).body, "SECRET");
