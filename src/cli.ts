@@ -43,6 +43,10 @@ const optionTable = {
   dhcp: { type: "boolean" },
   tokens: { type: "boolean" },
   url: { type: "string" },
+  mac: { type: "string" },
+  serial: { type: "string" },
+  uuid: { type: "string" },
+  group: { type: "string" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "V" },
 } as const;
@@ -106,6 +110,32 @@ tell which disk an installation takes, before anything boots. FILE (- is the sta
     help: `Makes DIR with site.yaml, and folders profiles/ and templates/components/ whose contents add to or replace
 what is built in. Takes your own ~/.ssh/*.pub for the login. --force writes into a folder that is not empty,
 and still overwrites nothing.`,
+  },
+  match: {
+    usage: "seedsmith match [--mac ADDRESS] [--serial TEXT] [--uuid UUID] [--site FILE] [--format text|json]",
+    summary: "which node a machine is, and what it would boot from the network",
+    options: ["site", "mac", "serial", "uuid", "format"],
+    positionals: [0, 0],
+    help: `Says what the boot server answers to a machine that tells this of itself, as long as it is not installed. Marks of
+two nodes, or of none, are an error.`,
+  },
+  pxe: {
+    usage: "seedsmith pxe assets [--site FILE] [--out DIR] [--format text|json]",
+    summary: "bring the loaders and installers that machines boot from the network",
+    options: ["site", "out", "format"],
+    positionals: [1, 1],
+    help: `Writes build/<site>/pxe/: in loaders/ shim, GRUB, iPXE and PXELINUX, as the site wants them, out of the packages of
+this machine's Debian or Ubuntu (nothing is installed); in assets/ kernel, initrd and image of each installer, from where
+netboot.installers says. What is fetched must have the digest that stands there, and is gone on with after a cut.`,
+  },
+  publish: {
+    usage: "seedsmith publish DIR --group NAME [--site FILE] [--out DIR] [--format text|json]",
+    summary: "copy what is rendered to where a web server reads it",
+    options: ["site", "group", "out", "format"],
+    positionals: [1, 1],
+    help: `Copies seeds, loaders and assets of build/<site>/ to DIR, readable for one group: files 0640, folders 0750; build/
+stays as it is. Also writes DIR/nginx.conf, and DHCP's configuration, with DIR's paths. DIR must be empty, or be one that
+publish made. Seeds hold secrets: the group is the web server's alone.`,
   },
   serve: {
     usage:
@@ -234,6 +264,10 @@ const optionHelp: Record<OptionName, string> = {
   dhcp: "--dhcp            also run the DHCP and TFTP server",
   tokens: "--tokens          boot entries name seeds by a token, for machines behind a router",
   url: "--url URL         of the boot server; without it the site's",
+  mac: "--mac ADDRESS     of one of its network cards",
+  serial: "--serial TEXT     that its firmware tells",
+  uuid: "--uuid UUID       that its firmware tells",
+  group: "--group NAME      the group that may read the copy, such as www-data",
   help: "--help            this text",
   version: "--version         the version",
 };
@@ -288,6 +322,25 @@ function carrierNamed(name: string): Carrier {
   if (found === undefined)
     throw new Usage(`there is no carrier "${name}": ${suggest(name, known) ?? known.join(", ")}`);
   return found;
+}
+
+/** Runs a command that leans on this host: what the host lacks or refuses is said, and is 3. */
+async function orTool(format: "text" | "json", command: () => Promise<number>): Promise<number> {
+  const { LabError } = await import("./lab/command.ts");
+  try {
+    return await command();
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error;
+    if (format === "json")
+      process.stdout.write(
+        `${JSON.stringify({ ok: false, error: error.message, hint: error.hint }, null, 2)}\n`,
+      );
+    else {
+      process.stderr.write(`error: ${error.message}\n`);
+      if (error.hint !== null) process.stderr.write(`  hint: ${error.hint}\n`);
+    }
+    return exit.tool;
+  }
 }
 
 function unknownCommand(name: string): Usage {
@@ -384,6 +437,47 @@ async function main(argv: readonly string[]): Promise<number> {
         { command: "show", plans: result.plans },
         result.text,
       );
+    }
+    case "match": {
+      const identity = {
+        ...(values.mac === undefined ? {} : { mac: values.mac }),
+        ...(values.serial === undefined ? {} : { serial: values.serial }),
+        ...(values.uuid === undefined ? {} : { uuid: values.uuid }),
+      };
+      if (Object.keys(identity).length === 0) throw new Usage("match needs --mac, --serial or --uuid");
+      const { match } = await import("./commands/match.ts");
+      return await orTool(format, async () => {
+        const { compiled, problems, text, matched } = await match(choice, identity);
+        return conclude(compiled, problems, format, false, { command: "match", matched }, text);
+      });
+    }
+    case "pxe": {
+      const [action = ""] = positionals;
+      if (action !== "assets") {
+        const hint = suggest(action, ["assets"]);
+        throw new Usage(`pxe has no "${action}"${hint === undefined ? "" : `: ${hint}`}`);
+      }
+      const { pxeAssets } = await import("./commands/pxe.ts");
+      return await orTool(format, async () => {
+        const { compiled, problems, text, assets } = await pxeAssets(choice, values.out ?? "build", (line) =>
+          process.stderr.write(`${line}\n`),
+        );
+        return conclude(compiled, problems, format, false, { command: "pxe", assets }, text);
+      });
+    }
+    case "publish": {
+      if (values.group === undefined) throw new Usage("publish needs --group: who may read the copy");
+      const { group } = values;
+      const { publish } = await import("./commands/publish.ts");
+      return await orTool(format, async () => {
+        const { compiled, problems, text, ...data } = await publish(
+          choice,
+          values.out ?? "build",
+          positionals[0] ?? "",
+          group,
+        );
+        return conclude(compiled, problems, format, false, { command: "publish", ...data }, text);
+      });
     }
     case "hardware": {
       const [action = "", node = "", file = ""] = positionals;

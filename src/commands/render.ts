@@ -10,6 +10,7 @@ import type { Vault } from "../emit/cloud-config.ts";
 import type { Artifact } from "../emit/lines.ts";
 import { nodeEmitter, seedFiles } from "../emit/node.ts";
 import { qemuArguments } from "../emit/qemu.ts";
+import { siteFiles } from "../emit/site-files.ts";
 import { findSite } from "../load/library.ts";
 import type { NodePlan } from "../plan/model.ts";
 import type { SitePlan } from "../plan/plan.ts";
@@ -356,6 +357,10 @@ async function writeTree(
   try {
     const originsText = Buffer.from(origins.toText());
     const changed = [writer.put("origins.json", originsText)];
+    for (const { name, bytes } of siteFiles(site)) {
+      changed.push(writer.put(name, bytes));
+      entries.set(name, { sha256: digest(bytes), size: bytes.length });
+    }
     entries.delete("manifest.json");
     entries.set("origins.json", { sha256: digest(originsText), size: originsText.length });
     const sorted = [...entries].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -26,7 +26,6 @@ export function dnsmasqConfig(site: Site, tftpRoot: string | null): string | nul
     "port=0",
     `listen-address=${netboot.server}`,
     "bind-interfaces",
-    "log-dhcp",
     ...(tftpRoot === null
       ? ["# TFTP is asked for on the command line: --enable-tftp --tftp-root=FOLDER/pxe/loaders"]
       : ["enable-tftp", `tftp-root=${tftpRoot}`]),

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   closeSync,
   createReadStream,
   existsSync,
@@ -19,7 +20,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { LabError, sleep } from "../command.ts";
 import { alive, type ProcessName, processName } from "../host.ts";
 import { checkDisk } from "./build.ts";
@@ -233,9 +234,7 @@ export async function fetchImage(source: ImageSource, options: FetchOptions): Pr
       throw unreachable(error, source.url);
     }
     progress(`checking ${name}`);
-    const hash = createHash(digest.algorithm);
-    for await (const chunk of createReadStream(part)) hash.update(chunk as Buffer);
-    const got = hash.digest("hex");
+    const got = await digestOfFile(part, digest.algorithm);
     if (got !== digest.hex) {
       // Going on with it would never help.
       rmSync(part);
@@ -263,6 +262,57 @@ export async function fetchImage(source: ImageSource, options: FetchOptions): Pr
   } finally {
     rmSync(lock, { force: true });
   }
+}
+
+/**
+ * Fetches a file of a known digest to a place: resumes what was cut off, and puts it there in one step.
+ * @param place its path; what is fetched meanwhile lies beside it as `.NAME.part`
+ * @throws LabError when the host cannot be reached, refuses, or gives something else
+ */
+export async function fetchFile(
+  url: string,
+  digest: Digest,
+  place: string,
+  options: Omit<FetchOptions, "cache" | "check"> = {},
+): Promise<void> {
+  const { progress = () => {}, attempts = 5, pause = 1, patience = 60 } = options;
+  const name = basename(place);
+  // Below a name that is the digest's: what is left of another version is not gone on with.
+  const part = join(dirname(place), `.${name}.${digest.hex.slice(0, 16)}.part`);
+  const lock = `${part}.lock`;
+  claim(lock, name);
+  try {
+    try {
+      await persist(
+        { attempts, pause, progress },
+        () => download(url, name, part, patience, progress),
+        () => size(part),
+      );
+    } catch (error) {
+      if (error instanceof LabError) throw error;
+      throw new LabError(`${url} cannot be fetched: ${reason(error)}`);
+    }
+    progress(`checking ${name}`);
+    const got = await digestOfFile(part, digest.algorithm);
+    if (got !== digest.hex) {
+      rmSync(part);
+      throw new LabError(
+        `${url} is not what was asked for: its ${digest.algorithm} is ${got}, and must be ${digest.hex}`,
+        "it was thrown away; look whether the digest is that of this version",
+      );
+    }
+    chmodSync(part, 0o644);
+    renameSync(part, place);
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** The digest of a file, in lower-case hexadecimal. */
+export async function digestOfFile(path: string, algorithm: Digest["algorithm"]): Promise<string> {
+  const hash = createHash(algorithm);
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
 }
 
 /** Appends to `part` what it lacks of the file at `url`. Throws when the connection ends before the file does. */

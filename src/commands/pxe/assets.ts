@@ -1,0 +1,253 @@
+/** `seedsmith pxe assets`: loaders out of the distribution's packages, and what installers boot, by digest. */
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, isAbsolute, join, resolve } from "node:path";
+import { ownLoaders } from "../../emit/dnsmasq.ts";
+import { firstFile, grubConfig, ipxeScript } from "../../emit/netboot.ts";
+import { LabError, must } from "../../lab/command.ts";
+import { installed } from "../../lab/host.ts";
+import { digestOfFile, fetchFile } from "../../lab/images/fetch.ts";
+import { unpackPackages } from "../../lab/packages.ts";
+import { toolEnvironment } from "../../lab/tools.ts";
+import type { BootFile, Netboot, Site } from "../../resolve/model.ts";
+import type { Firmware, Loader } from "../../validate/documents.ts";
+
+/** A file of a package, and where it lies in the loaders' folder. Of several paths the first that is there. */
+interface Part {
+  readonly to: string;
+  readonly from: string;
+  readonly paths: readonly string[];
+}
+
+/** Debian's and Ubuntu's packages; the names are what firmware and loaders ask for. */
+const parts: { readonly [way: string]: readonly Part[] } = {
+  "ipxe bios": [{ to: "undionly.kpxe", from: "ipxe", paths: ["usr/lib/ipxe/undionly.kpxe"] }],
+  "ipxe uefi": [
+    { to: "snponly.efi", from: "ipxe", paths: ["usr/lib/ipxe/snponly.efi", "usr/lib/ipxe/ipxe.efi"] },
+  ],
+  "grub uefi": [
+    // shim asks for grubx64.efi in the folder that it came from.
+    {
+      to: "bootx64.efi",
+      from: "shim-signed",
+      paths: ["usr/lib/shim/shimx64.efi.signed", "usr/lib/shim/shimx64.efi.signed.latest"],
+    },
+    {
+      to: "grubx64.efi",
+      from: "grub-efi-amd64-signed",
+      paths: ["usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"],
+    },
+  ],
+  "pxelinux bios": [
+    { to: "lpxelinux.0", from: "pxelinux", paths: ["usr/lib/PXELINUX/lpxelinux.0"] },
+    { to: "ldlinux.c32", from: "syslinux-common", paths: ["usr/lib/syslinux/modules/bios/ldlinux.c32"] },
+  ],
+  "grub bios": [],
+};
+
+/** What GRUB needs on BIOS, all in one file, so that it asks the server for nothing but its configuration. */
+const biosGrubModules = [
+  ...["biosdisk", "chain", "configfile", "echo", "http", "linux", "normal", "part_gpt", "part_msdos", "pxe"],
+  ...["search", "sleep", "test", "tftp"],
+];
+
+/** Loaders and firmwares that machines of a site boot with; any machine may come, so both firmwares. */
+function ways(site: Site, netboot: Netboot): readonly (readonly [Loader, Firmware])[] {
+  const all: [Loader, Firmware][] = [
+    [netboot.loaders.bios, "bios"],
+    [netboot.loaders.uefi, "uefi"],
+  ];
+  for (const loader of ownLoaders(site))
+    for (const node of site.nodes)
+      if (node.netboot?.loader === loader && node.firmware !== null) all.push([loader, node.firmware]);
+  return [...new Map(all.map((way) => [way.join(" "), way])).values()].filter(
+    ([loader, firmware]) => !(loader === "pxelinux" && firmware === "uefi"),
+  );
+}
+
+/** The folder of what every machine may read. */
+export function pxeFolder(siteFolder: string): string {
+  return join(siteFolder, "pxe");
+}
+
+/** The files in the loaders' folder that depend on the site alone: machines read them without a word of who they are. */
+function loaderTexts(netboot: Netboot): readonly (readonly [string, string])[] {
+  return [
+    ["boot.ipxe", ipxeScript(netboot)],
+    ["grub/grub.cfg", grubConfig(netboot)],
+  ];
+}
+
+/** Writes what of the loaders' folder is text, where it differs. They are for everybody: TFTP servers want that. */
+export function writeLoaderTexts(netboot: Netboot, siteFolder: string): void {
+  for (const [name, text] of loaderTexts(netboot)) {
+    const path = join(pxeFolder(siteFolder), "loaders", name);
+    if (existsSync(path) && readFileSync(path, "utf8") === text) continue;
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(`${path}.new`, text);
+    chmodSync(`${path}.new`, 0o644);
+    renameSync(`${path}.new`, path);
+  }
+}
+
+/** The installers that some node boots. */
+function installersOf(site: Site) {
+  return [...new Set(site.nodes.flatMap(({ netboot }) => netboot?.installer ?? []))];
+}
+
+function filesOf(site: Site): readonly { readonly target: string; readonly file: BootFile }[] {
+  return installersOf(site).flatMap(({ target, kernel, initrd, image }) =>
+    [kernel, initrd, ...(image === null ? [] : [image])].map((file) => ({ target, file })),
+  );
+}
+
+/** What machines of a site would ask for in vain, as paths below its pxe folder. */
+export function missingAssets(site: Site, siteFolder: string): readonly string[] {
+  const { netboot } = site;
+  if (netboot === null) return [];
+  const wanted = [
+    ...ways(site, netboot).flatMap(([loader, firmware]) => [
+      `loaders/${firstFile(loader, firmware)}`,
+      ...(parts[`${loader} ${firmware}`] ?? []).map(({ to }) => `loaders/${to}`),
+    ]),
+    ...filesOf(site).map(({ target, file }) => `assets/${target}/${file.name}`),
+  ];
+  return [...new Set(wanted)].filter((path) => !existsSync(join(pxeFolder(siteFolder), path)));
+}
+
+/** An asset as it came. */
+export interface Asset {
+  /** Below the site's pxe folder. */
+  readonly path: string;
+  /** A package, a URL or a file. */
+  readonly from: string;
+  readonly change: "created" | "same";
+}
+
+/**
+ * Brings what machines of a site boot into its output folder.
+ * @param workspace the folder of the site, which files here are named from
+ * @throws LabError for what cannot be had
+ */
+export async function bringAssets(
+  site: Site,
+  netboot: Netboot,
+  workspace: string,
+  siteFolder: string,
+  cache: string,
+  progress: (line: string) => void,
+): Promise<readonly Asset[]> {
+  const folder = pxeFolder(siteFolder);
+  const made: Asset[] = [];
+  const needed = ways(site, netboot).map((way) => way.join(" "));
+  const wanted = needed.flatMap((way) => parts[way] ?? []);
+  const biosGrub = needed.includes("grub bios");
+  const packages = await unpackPackages(
+    [...new Set([...wanted.map(({ from }) => from), ...(biosGrub ? ["grub-pc-bin", "grub-common"] : [])])],
+    cache,
+    progress,
+  );
+  for (const { to, from, paths } of wanted) {
+    const found = paths.map((path) => join(packages.get(from) ?? "", path)).find(existsSync);
+    if (found === undefined)
+      throw new LabError(`the package ${from} has no ${paths[0]} here`, "is its release an older one?");
+    made.push(await copy(found, folder, `loaders/${to}`, from, null));
+  }
+  if (biosGrub) made.push(await makeBiosGrub(packages, folder));
+  writeLoaderTexts(netboot, siteFolder);
+  for (const { target, file } of filesOf(site)) {
+    const path = `assets/${target}/${file.name}`;
+    if (file.source.kind === "file") {
+      const from = isAbsolute(file.source.file) ? file.source.file : resolve(workspace, file.source.file);
+      if (!existsSync(from))
+        throw new LabError(
+          `${file.source.file} is not there (${file.from.file}:${file.from.line}:${file.from.column})`,
+          "it is looked for from the site's folder",
+        );
+      made.push(await copy(from, folder, path, file.source.file, file.sha256));
+      continue;
+    }
+    const place = join(folder, path);
+    const hex = file.sha256 ?? "";
+    if (existsSync(place)) {
+      progress(`checking ${path}`);
+      if ((await digestOfFile(place, "sha256")) === hex) {
+        made.push({ path, from: file.source.url, change: "same" });
+        continue;
+      }
+    }
+    mkdirSync(dirname(place), { recursive: true });
+    progress(`fetching ${file.source.url}`);
+    await fetchFile(file.source.url, { algorithm: "sha256", hex }, place, { progress });
+    made.push({ path, from: file.source.url, change: "created" });
+  }
+  return made;
+}
+
+async function copy(
+  from: string,
+  folder: string,
+  path: string,
+  source: string,
+  sha256: string | null,
+): Promise<Asset> {
+  const digest = await digestOfFile(from, "sha256");
+  if (sha256 !== null && digest !== sha256)
+    throw new LabError(
+      `${source} is not what the site says: its sha256 is ${digest}, and must be ${sha256}`,
+      "look whether it is the right version",
+    );
+  const place = join(folder, path);
+  if (existsSync(place) && (await digestOfFile(place, "sha256")) === digest)
+    return { path, from: source, change: "same" };
+  mkdirSync(dirname(place), { recursive: true });
+  copyFileSync(from, `${place}.new`, constants.COPYFILE_FICLONE);
+  chmodSync(`${place}.new`, 0o644);
+  renameSync(`${place}.new`, place);
+  return { path, from: source, change: "created" };
+}
+
+/** There is no finished GRUB for PXE on BIOS in the packages: it is put together from its modules. */
+async function makeBiosGrub(packages: ReadonlyMap<string, string>, folder: string): Promise<Asset> {
+  const modules = join(packages.get("grub-pc-bin") ?? "", "usr/lib/grub/i386-pc");
+  const env = toolEnvironment();
+  const tool = installed("grub-mkimage", env.PATH ?? "")
+    ? "grub-mkimage"
+    : join(packages.get("grub-common") ?? "", "usr/bin/grub-mkimage");
+  const path = `loaders/${firstFile("grub", "bios")}`;
+  const place = join(folder, path);
+  mkdirSync(dirname(place), { recursive: true });
+  try {
+    await must(
+      [
+        tool,
+        "-d",
+        modules,
+        "-O",
+        "i386-pc-pxe",
+        "-o",
+        `${place}.new`,
+        "-p",
+        "(tftp)/grub",
+        ...biosGrubModules,
+      ],
+      { env },
+    );
+    chmodSync(`${place}.new`, 0o644);
+    const same = existsSync(place) && readFileSync(place).equals(readFileSync(`${place}.new`));
+    renameSync(`${place}.new`, place);
+    return { path, from: "grub-pc-bin", change: same ? "same" : "created" };
+  } catch (error) {
+    rmSync(`${place}.new`, { force: true });
+    throw error;
+  }
+}
