@@ -20,7 +20,7 @@ for (const [path, text] of wanted) {
   say(before === null ? "created" : "changed", path);
 }
 for (const path of listFiles(golden)) {
-  if (wanted.has(path) || !/^(plans|sites|example|install|networks)\//.test(path)) continue;
+  if (wanted.has(path) || !/^(plans|sites|example|install|networks|netboot)\//.test(path)) continue;
   rmSync(join(golden, path));
   say("removed", path);
 }

@@ -351,16 +351,15 @@ async function writeTree(
     for (const [file, entry] of part.entries) entries.set(file, entry);
     origins.merge(part.origins, () => true);
   }
+  const ofSite = siteFiles(site);
+  for (const { name, bytes } of ofSite) entries.set(name, { sha256: digest(bytes), size: bytes.length });
   for (const file of Object.keys(old?.files ?? {})) {
     if (!entries.has(file) && file !== "origins.json") removed.push(file);
   }
   try {
     const originsText = Buffer.from(origins.toText());
     const changed = [writer.put("origins.json", originsText)];
-    for (const { name, bytes } of siteFiles(site)) {
-      changed.push(writer.put(name, bytes));
-      entries.set(name, { sha256: digest(bytes), size: bytes.length });
-    }
+    for (const { name, bytes } of ofSite) changed.push(writer.put(name, bytes));
     entries.delete("manifest.json");
     entries.set("origins.json", { sha256: digest(originsText), size: originsText.length });
     const sorted = [...entries].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -78,9 +78,9 @@ function autoinstall(
     lines.add(`${key}:\n`, plan.from).addAll(indented(text, "  "), origins);
     meant[key] = value;
   };
-  const commands = (key: string, ours: readonly unknown[]): void => {
+  const commands = (key: string, ours: readonly unknown[], last: readonly unknown[] = []): void => {
     const theirs = (own.get(key)?.value ?? []) as readonly unknown[];
-    put(key, [...ours, ...theirs], from);
+    put(key, [...ours, ...theirs, ...last], from);
   };
   put("version", 1, from);
   const serials = serialsOf(install);
@@ -128,8 +128,18 @@ function autoinstall(
   put("updates", own.get("updates")?.value ?? "security", from);
   put("shutdown", install.shutdown, from);
   for (const { key, value, from: at } of install.keys) if (!written.has(key)) put(key, value, at);
-  commands("late-commands", lateCommands(install));
-  commands("error-commands", errorCommands());
+  const { report } = plan;
+  if (report !== undefined)
+    put(
+      "reporting",
+      {
+        seedsmith: { type: "webhook", endpoint: report },
+        ...(own.get("reporting")?.value as object | undefined),
+      },
+      from,
+    );
+  commands("late-commands", lateCommands(install), report === undefined ? [] : [tell(report, "installed")]);
+  commands("error-commands", [...(report === undefined ? [] : [tell(report, "failed")]), ...errorCommands()]);
   // Without its header, which is no part of the value.
   const { text, origins } = userData.lines;
   embed("user-data", text.slice(text.indexOf("\n") + 1), afterFirst(origins), userData.meant);
@@ -145,6 +155,7 @@ const written: ReadonlySet<string> = new Set([
     "late-commands",
     "locale",
     "refresh-installer",
+    "reporting",
     "ssh",
     "updates",
   ],
@@ -227,6 +238,21 @@ function lateCommands(install: Install): unknown[] {
     );
   }
   return commands;
+}
+
+/**
+ * Tells the boot server how an installation ended. One that does not answer just then is asked for a minute, and is no
+ * reason to throw an installation away: the server finds out by the first boot.
+ */
+function tell(url: string, event: "installed" | "failed"): string {
+  const body = JSON.stringify({ origin: "installer", event });
+  return [
+    "for try in 1 2 3 4 5 6 7 8 9 10; do",
+    `  curl -fsS -m 10 -o /dev/null -H 'Content-Type: application/json' -d '${body}' ${encode("sh", url)} && break`,
+    "  sleep 5",
+    "done || true",
+    "",
+  ].join("\n");
 }
 
 /**

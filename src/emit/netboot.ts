@@ -259,7 +259,7 @@ else
   chainloader +1
   boot
 fi
-exit
+exit 1
 `;
 }
 
@@ -267,7 +267,7 @@ export function grubRefusal(site: Site, identity: Identity): string {
   return `echo '${refusal(site, identity)}'
 echo 'seedsmith: going on with what the firmware boots next'
 sleep 10
-exit
+exit 1
 `;
 }
 
@@ -347,10 +347,11 @@ exit
 export function grubConfig(netboot: Netboot): string {
   const { host } = parts(`${netboot.base}/`);
   return `# Each machine gets an entry of its own, by the MAC address of the card that it booted from.
+insmod http
 configfile (http,${host})/grub/$net_default_mac
 echo 'seedsmith: ${netboot.base} does not answer'
 sleep 10
-exit
+exit 1
 `;
 }
 

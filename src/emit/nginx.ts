@@ -32,7 +32,9 @@ ${seeds.join("\n")}
   location /seed/ { deny all; }
   # Machines that are no nodes are told so; a loader shows no body of a 404.
   location /ipxe/ { default_type text/plain; error_page 404 =200 /refusals/ipxe; }
-  location /grub/ { default_type text/plain; error_page 404 =200 /refusals/grub; }
+  # Entries alone: GRUB also asks for lists of modules there, and does without.
+  location ~ "^/grub/[0-9a-f:-]{17}$" { default_type text/plain; error_page 404 =200 /refusals/grub; }
+  location /grub/ { default_type text/plain; }
   location /pxelinux/ { default_type text/plain; }
   location /loaders/ { }
   location /assets/ { }

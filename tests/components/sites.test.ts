@@ -14,10 +14,11 @@ import {
 import { suite } from "../support/suite.ts";
 
 suite("the other example sites", (test) => {
-  test("there is one for each networking, one machine, split roles, storage and three controllers", () => {
+  test("there is one for each networking, one machine, machines that boot from the network, split roles, storage and three controllers", () => {
     assert.equal(otherSites(), [
       "all-in-one",
       "provider",
+      "pxe",
       "self-service",
       "split",
       "storage",

@@ -49,12 +49,12 @@ export class Machine {
     this.#process = this.#segment.start(
       [
         ...["qemu-system-x86_64", "-name", `seedsmith-pxe-${this.name}`],
-        ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35"],
+        // Without graphics SeaBIOS, and so loaders on it, write to the serial line.
+        ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,graphics=off"],
         ...processor("tcg"),
         ...["-smp", "2", "-m", "1024"],
         ...(firmware === "bios"
-          ? // SeaBIOS writes what it shows to this port.
-            []
+          ? []
           : [
               ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${place?.code}`],
               ...["-drive", `if=pflash,unit=1,format=raw,file=${settings}`],
@@ -64,8 +64,7 @@ export class Machine {
         ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no`],
         ...["-device", `virtio-net-pci,netdev=net,mac=${mac},bootindex=1${optionRom ? "" : ",romfile="}`],
         ...["-chardev", `file,id=console,append=on,path=${this.#log}`, "-serial", "chardev:console"],
-        // Firmware and loaders without a serial line are seen there.
-        ...["-fw_cfg", "name=etc/sercon-port,string=0x3f8", "-device", "virtio-rng-pci"],
+        ...["-device", "virtio-rng-pci"],
       ],
       { log },
     );

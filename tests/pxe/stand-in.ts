@@ -37,7 +37,7 @@ export interface StandIn {
 
 /** Drivers of what machines have here, in the order in which they need each other. */
 const modules = [
-  ...["virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci"],
+  ...["virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci"],
   ...["failover", "net_failover", "virtio_net", "virtio_blk"],
 ];
 
@@ -71,8 +71,12 @@ fail() {
   poweroff -f
 }
 card=
-for one in /sys/class/net/*; do
-  [ "$(cat $one/address)" != "$bootif" ] || card=\${one##*/}
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  for one in /sys/class/net/*; do
+    [ "$(cat $one/address)" != "$bootif" ] || card=\${one##*/}
+  done
+  [ -z "$card" ] || [ ! -b /dev/vda ] || break
+  sleep 1
 done
 [ -n "$card" ] || fail "no card has the address $bootif"
 ip link set lo up

@@ -9,9 +9,24 @@ import { renderInMemory } from "../../src/commands/render.ts";
 import type { Problem } from "../../src/core/problem.ts";
 import { formatProblems } from "../../src/core/report.ts";
 import type { Vault } from "../../src/emit/cloud-config.ts";
+import { dnsmasqConfig } from "../../src/emit/dnsmasq.ts";
+import { keaConfig } from "../../src/emit/kea.ts";
 import type { Artifact } from "../../src/emit/lines.ts";
+import {
+  directKernel,
+  grubConfig,
+  grubEntry,
+  grubRefusal,
+  ipxeEntry,
+  ipxeRefusal,
+  ipxeScript,
+  pxelinuxEntry,
+  pxelinuxRefusal,
+} from "../../src/emit/netboot.ts";
+import { nginxConfig } from "../../src/emit/nginx.ts";
 import { planJson } from "../../src/emit/plan-json.ts";
 import type { Action, NodePlan, PlannedFile } from "../../src/plan/model.ts";
+import type { Netboot, Site } from "../../src/resolve/model.ts";
 import { readFat } from "../../src/verify/fat-reader.ts";
 
 /** The repository. */
@@ -191,9 +206,50 @@ export function networkGoldens(
   });
 }
 
+/** What machines of the site sites/pxe read when they boot from the network, by its path below tests/golden. */
+export async function netbootGoldens(): Promise<ReadonlyMap<string, string>> {
+  const { compiled } = await planned("pxe", root);
+  const site = compiled.site as Site;
+  const netboot = site.netboot as Netboot;
+  const found = new Map<string, string>();
+  const put = (name: string, text: string | null): void => {
+    if (text !== null) found.set(`netboot/${name}`, text);
+  };
+  put("dnsmasq.conf", dnsmasqConfig(site, null));
+  put("kea-dhcp4.conf", keaConfig(site));
+  put("nginx.conf", nginxConfig(site, "/srv/pxe/www"));
+  put("boot.ipxe", ipxeScript(netboot));
+  put("grub.cfg", grubConfig(netboot));
+  for (const [loader, entry, refusal] of [
+    ["ipxe", ipxeEntry, ipxeRefusal],
+    ["grub", grubEntry, grubRefusal],
+    ["pxelinux", pxelinuxEntry, pxelinuxRefusal],
+  ] as const) {
+    put(`${loader}-refusal`, refusal(site, { mac: "52:54:00:0a:00:99" }));
+    for (const node of site.nodes)
+      for (const answer of ["install", "local"] as const)
+        put(`${node.name}-${loader}-${answer}`, entry(site, node, answer));
+  }
+  for (const node of site.nodes) put(`${node.name}-direct`, `${directKernel(site, node)?.append ?? ""}\n`);
+  const { nodes } = renderInMemory(compiled, fakeVault);
+  // What of its installation has to do with the boot server.
+  for (const [node, artifacts] of nodes) {
+    const file = artifacts.find(({ name }) => name === "autoinstall/autoinstall.yaml");
+    const text = new TextDecoder().decode(file?.bytes);
+    put(
+      `${node}-autoinstall-reports`,
+      text
+        .split(/^(?=[a-z-]+:)/m)
+        .filter((key) => /^(reporting|late-commands|error-commands):/.test(key))
+        .join(""),
+    );
+  }
+  return found;
+}
+
 /** Every golden of a kind, by its path below tests/golden. */
 export async function goldens(): Promise<ReadonlyMap<string, string>> {
-  const found = new Map<string, string>();
+  const found = new Map<string, string>(await netbootGoldens());
   for (const site of fixtureSites) {
     const { plans } = await planned(site);
     for (const [node, plan] of plans) found.set(`plans/${site}/${node}.json`, planText(plan));

@@ -46,6 +46,12 @@ const parts: { readonly [way: string]: readonly Part[] } = {
       from: "grub-efi-amd64-signed",
       paths: ["usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"],
     },
+    // Debian's signed GRUB has no HTTP in it, and fetches this by TFTP. Under Secure Boot it may not.
+    {
+      to: "grub/x86_64-efi/http.mod",
+      from: "grub-efi-amd64-bin",
+      paths: ["usr/lib/grub/x86_64-efi/http.mod"],
+    },
   ],
   "pxelinux bios": [
     { to: "lpxelinux.0", from: "pxelinux", paths: ["usr/lib/PXELINUX/lpxelinux.0"] },
