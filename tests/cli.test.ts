@@ -77,7 +77,21 @@ suite("command line", (test) => {
   test("help is as in help.txt", async () => {
     const verbs = ["up", "status", "check", "exec", "logs", "down", "doctor", "images", "timeline"];
     const topics = [
-      ...["", "render", "check", "show", "init", "serve", "watch", "reinstall", "test", "lab"],
+      ...[
+        "",
+        "render",
+        "check",
+        "show",
+        "init",
+        "match",
+        "pxe",
+        "publish",
+        "serve",
+        "watch",
+        "reinstall",
+        "test",
+        "lab",
+      ],
       ...verbs.map((verb) => `lab ${verb}`),
     ];
     const texts = await Promise.all(
