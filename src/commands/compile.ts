@@ -4,6 +4,7 @@ import { basename, dirname, isAbsolute, join, relative, resolve } from "node:pat
 import { type Problem, Problems } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
 import type { Guest } from "../emit/cloud-config.ts";
+import { kernelLineProblems } from "../emit/netboot.ts";
 import {
   type CompiledLibrary,
   displayPath,
@@ -242,6 +243,7 @@ export async function compile(choice: Choice): Promise<Compiled> {
     choice.carriers,
   );
   if (site === null) return nothing;
+  for (const problem of kernelLineProblems(site)) problems.add(problem);
   const judgeInstall = site.nodes.some(({ install }) => install !== null)
     ? (await import("../verify/autoinstall.ts")).verifyInstall
     : null;

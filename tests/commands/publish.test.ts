@@ -69,7 +69,10 @@ async function inWorkspace(text: string, use: (place: Place) => Promise<void>): 
       profiles: [],
       nodes: [],
     };
+    await render({ ...choice, out: "build", workerUrl: null });
+    // A second time, as what is the site's and no node's must stay.
     const result = await render({ ...choice, out: "build", workerUrl: null });
+    assert.not.ok(result.wrote);
     assert.equal(
       result.problems.filter(({ notice }) => notice !== true),
       [],
