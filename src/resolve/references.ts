@@ -530,7 +530,10 @@ class References {
     // A script may be another component's, `component:file`; whether that one is required is the plan's to say.
     const [, other, bare] = (path.at(-1) === "script" && /^([^:]+):(.*)$/.exec(name)) || [];
     const owner = other === undefined ? component : this.#library.components.get(other);
-    if (owner === undefined) return;
+    if (owner === undefined) {
+      this.#componentName(other ?? "", loaded, path);
+      return;
+    }
     const file = this.#library.file(owner.folder, bare ?? name);
     if (file === null)
       this.#report(
