@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import * as assert from "uvu/assert";
-import { fill } from "../../src/core/text.ts";
+import { type Filled, fill, type Part } from "../../src/core/text.ts";
 import type { NodePlan } from "../../src/plan/model.ts";
 import { actionsOf, planned, root } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
@@ -31,8 +31,13 @@ function credentials(url: string): readonly string[] {
 suite("hostile passwords", (test) => {
   let plans: ReadonlyMap<string, NodePlan>;
   let others: ReadonlyMap<string, NodePlan>;
+  let secrets: readonly string[];
+  /** Those that were read back from somewhere. */
+  const seen = new Set<string>();
   test.before(async () => {
-    plans = (await planned("split", root, "debian-12")).plans;
+    const site = await planned("split", root, "debian-12");
+    plans = site.plans;
+    secrets = [...(site.compiled.plan?.secrets.keys() ?? [])].sort();
     others = (await planned("storage", root, "debian-12")).plans;
   });
 
@@ -135,6 +140,53 @@ suite("hostile passwords", (test) => {
     }
   });
 
+  /** The values that a text holds, by the rules of what it is: JSON lines, SQL, URLs, or a value and nothing else. */
+  const valuesOf = (text: string): readonly string[] => {
+    if (/^\s*\{"/.test(text))
+      return text.split("\n").flatMap((line) => strings(line.trim() && JSON.parse(line)));
+    const urls = credentials(text);
+    if (urls.length > 0) return urls;
+    const literals = [...text.matchAll(/'((?:[^'\\]|\\.|'')*)'/g)].map((match) => match[1] ?? "");
+    if (/^\s*(CREATE|ALTER|SELECT|SET) /.test(text))
+      return literals.map((literal) => literal.replaceAll("''", "'").replace(/\\(.)/g, "$1"));
+    return [text.replace(/\n$/, "")];
+  };
+
+  test("environments, input and probes of steps, and files: each place gives the secret back, and no secret is left out", () => {
+    const look = (text: Filled, where: string): void => {
+      if (typeof text === "string") return;
+      const filled = fill(text, reveal);
+      // Percent-encoded, in a URL, the braces are not there to be counted.
+      const holes = namesIn(text);
+      const read = valuesOf(filled).flatMap((value) => {
+        const name = /\{([\w.-]+)\}/.exec(value)?.[1];
+        return name !== undefined && value === reveal(name) ? [name] : [];
+      });
+      assert.equal(read.toSorted(), holes.toSorted(), where);
+      for (const name of read) seen.add(name);
+    };
+    for (const [node, plan] of plans) {
+      for (const { path, content } of plan.files)
+        if (content.kind === "whole" && path !== "/root/admin-openrc") look(content.text, `${node} ${path}`);
+        else if (content.kind === "changes" && content.format !== "oslo")
+          for (const { key, value } of content.changes)
+            for (const one of [value].flat())
+              assert.ok(one === null || typeof one === "string", `no test reads ${path} ${key}`);
+      for (const one of [...actionsOf(plan), ...plan.checks]) {
+        const probes =
+          one.kind === "step" ? [one, one.unless] : one.kind === "unit" ? [one.validate] : [one.probe];
+        for (const probe of probes) {
+          if (probe === null || (probe.kind !== "run" && probe.kind !== "step")) continue;
+          for (const [name, value] of Object.entries(probe.env)) look(value, `${node} ${one.id} ${name}`);
+          if (probe.stdin !== null) look(probe.stdin, `${node} ${one.id}`);
+        }
+      }
+    }
+    // Metadata's stands in settings alone; the cookie is for several brokers, and this site has one.
+    const elsewhere = ["neutron-server.metadata", "rabbitmq.erlang_cookie"];
+    assert.equal([...new Set([...seen, ...elsewhere])].sort(), secrets);
+  });
+
   test("no secret stands in an argument, a path, a unit or a hint", () => {
     for (const plan of plans.values())
       for (const one of [...actionsOf(plan), ...plan.checks]) {
@@ -144,6 +196,21 @@ suite("hostile passwords", (test) => {
       }
   });
 });
+
+/** All strings of a JSON value. */
+function strings(value: unknown): readonly string[] {
+  if (typeof value === "string") return value === "" ? [] : [value];
+  return value !== null && typeof value === "object" ? Object.values(value).flatMap(strings) : [];
+}
+
+/** The secrets that a text has holes for, as often as they stand there. */
+function namesIn(text: Filled): readonly string[] {
+  const inParts = (parts: readonly Part[]): readonly string[] =>
+    parts.flatMap((part) =>
+      typeof part === "string" ? [] : "secret" in part ? [part.secret] : inParts(part.parts),
+    );
+  return typeof text === "string" ? [] : inParts(text.parts);
+}
 
 function noShell(): boolean {
   return spawnSync("sh", ["-c", "true"]).status !== 0;
