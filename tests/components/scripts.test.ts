@@ -871,12 +871,12 @@ suite("scripts: nova, neutron and the first instance's objects", (test) => {
     assert.match(other.error, "10.0.0.99 runs instances as com01 too; this machine is 10.0.0.11");
   });
 
-  test("sole-agent: an agent at another address is named, one that has no tunnels is nobody's", async () => {
+  test("only-one-agent: an agent at another address is named, one that has no tunnels is nobody's", async () => {
     const ask = (alive: boolean, end: string | undefined): Promise<Outcome> =>
       cloud(
         { "/network/v2.0/agents": { agents: [{ alive, configurations: { tunneling_ip: end } }] } },
         (url) =>
-          run("neutron-common/sole-agent.py", {
+          run("neutron-common/only-one-agent.py", {
             args: [`${url}/network`, "com01", "neutron-linuxbridge-agent", "10.0.0.11"],
             env: account(url),
           }),

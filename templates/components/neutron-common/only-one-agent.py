@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Says whether another machine has an agent of neutron under this host's name: packets for this one's instances would go there.
 
-Usage: sole-agent.py NETWORK-URL HOST BINARY ADDRESS [SECONDS]; environment: OS_AUTH_URL (ending in /v3), OS_USERNAME, OS_PASSWORD,
+Usage: only-one-agent.py NETWORK-URL HOST BINARY ADDRESS [SECONDS]; environment: OS_AUTH_URL (ending in /v3), OS_USERNAME, OS_PASSWORD,
 OS_PROJECT_NAME.
 Holds (exit 0) when no such agent is alive, or the one that is has its tunnels end at this ADDRESS. With SECONDS it waits that
 long for another one to go: what was this machine under an address that it has no more is called alive for 75 seconds.
