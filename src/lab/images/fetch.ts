@@ -195,7 +195,7 @@ export async function fetchImage(source: ImageSource, options: FetchOptions): Pr
       ? error
       : new LabError(
           `${url} cannot be fetched: ${reason(error)}`,
-          `fetch it where there is a way, and copy images/ of that cache; releases of Debian can be built here: seedsmith lab images build`,
+          `fetch it where there is a way, and copy images/ of that cache${source.target.startsWith("debian-") ? `; or build one here: seedsmith lab images build ${source.target}` : ""}`,
         );
   let list: string;
   try {
