@@ -3,10 +3,11 @@
  * the rules of the format that it stands in.
  */
 import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type Filled, fill, type Part } from "../../src/core/text.ts";
 import type { NodePlan } from "../../src/plan/model.ts";
-import { actionsOf, planned, root } from "../support/build-site.ts";
+import { actionsOf, compileSite, planned, root } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
 
 /** A different value for each secret, with every hostile character, and one at either end. */
@@ -31,6 +32,7 @@ function credentials(url: string): readonly string[] {
 suite("hostile passwords", (test) => {
   let plans: ReadonlyMap<string, NodePlan>;
   let others: ReadonlyMap<string, NodePlan>;
+  let stacks: NodePlan;
   let secrets: readonly string[];
   /** Those that were read back from somewhere. */
   const seen = new Set<string>();
@@ -39,11 +41,14 @@ suite("hostile passwords", (test) => {
     plans = site.plans;
     secrets = [...(site.compiled.plan?.secrets.keys() ?? [])].sort();
     others = (await planned("storage", root, "debian-12")).plans;
+    const orchestration = join(root, "tests", "fixtures", "orchestration", "site.yaml");
+    const { chosen, plan } = await compileSite(orchestration, root, "debian-12");
+    stacks = plan?.plan(chosen.find(({ name }) => name === "orc01") as (typeof chosen)[0]) as NodePlan;
   });
 
   test("settings: each password is what oslo.config, and the URL in it, give back", () => {
     const found = new Map<string, Set<string>>();
-    for (const [node, plan] of [...plans, ...others]) {
+    for (const [node, plan] of [...plans, ...others, ["orc01", stacks] as const]) {
       for (const file of plan.files) {
         if (file.content.kind !== "changes" || file.content.format !== "oslo") continue;
         for (const change of file.content.changes) {
@@ -67,10 +72,13 @@ suite("hostile passwords", (test) => {
     assert.equal(
       [...found.keys()].sort(),
       [
-        ...["cinder", "glance", "keystone", "neutron", "nova", "placement"].map(
+        ...["cinder", "glance", "heat", "keystone", "neutron", "nova", "placement"].map(
           (name) => `mariadb.database.${name}`,
         ),
-        ...["cinder", "glance", "neutron", "nova", "placement"].map((name) => `keystone.user.${name}`),
+        ...["cinder", "glance", "heat", "heat_domain_admin", "neutron", "nova", "placement"].map(
+          (name) => `keystone.user.${name}`,
+        ),
+        "heat.encryption",
         "neutron-server.metadata",
         "rabbitmq.user.openstack",
       ].sort(),
