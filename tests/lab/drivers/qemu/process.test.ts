@@ -178,7 +178,12 @@ suite("talking to a qemu", (test) => {
 });
 
 suite("the probe of an accelerator", (test) => {
-  const printing = (text: string, then = "sleep 300") => ["sh", "-c", `printf '%s\\n' "$0"; ${then}`, text];
+  const printing = (text: string, then = "exec sleep 300") => [
+    "sh",
+    "-c",
+    `printf '%s\\n' "$0"; ${then}`,
+    text,
+  ];
 
   test("believes a guest's first program, and nothing less", async () => {
     assert.is(
