@@ -1,5 +1,6 @@
 /** `seedsmith check`: all that render does but the writing; with --tools the outside tools judge the result. */
 import type { Problem } from "../core/problem.ts";
+import { siteFiles } from "../emit/site-files.ts";
 import type { ToolResult } from "../verify/tools.ts";
 import { type Choice, type Compiled, compile } from "./compile.ts";
 import { type NodeResult, openVault, renderInMemory } from "./render.ts";
@@ -27,8 +28,11 @@ export async function check(
     const rendered = renderInMemory(compiled, opened.vault);
     results = rendered.results;
     if (tools && !problems.failed) {
-      const { runTools } = await import("../verify/tools.ts");
-      toolResults = await runTools(rendered.nodes);
+      const { runSiteTools, runTools } = await import("../verify/tools.ts");
+      toolResults = [
+        ...(await runTools(rendered.nodes)),
+        ...(compiled.site === null ? [] : runSiteTools(compiled.site.name, siteFiles(compiled.site))),
+      ];
       for (const { tool, node, outcome, detail } of toolResults) {
         if (outcome === "failed")
           problems.add({

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { load, YAML11_SCHEMA } from "js-yaml";
 import type { Artifact } from "../emit/lines.ts";
@@ -46,6 +46,44 @@ interface WrittenFile {
   readonly encoding?: string;
 }
 
+/** A node's or the site's result of a tool. */
+function result(tool: string, node: string, ran: Run, bad?: (output: string) => string | null): ToolResult {
+  if (ran.missing) return { tool, node, outcome: "skipped", detail: "it is not installed" };
+  const complaint = bad?.(ran.output) ?? null;
+  const failed = ran.status !== 0 || complaint !== null;
+  const last = ran.output.split("\n").slice(-5).join(" | ") || `exit ${ran.status}`;
+  return {
+    tool,
+    node,
+    outcome: failed ? "failed" : "passed",
+    detail: failed ? (complaint ?? last) : "",
+  };
+}
+
+/**
+ * Holds the site's own files, those for DHCP servers, against the servers that read them.
+ * @param site what the results name, as these files are no node's
+ */
+export function runSiteTools(site: string, files: readonly Artifact[]): readonly ToolResult[] {
+  const scratch = mkdtempSync(join(tmpdir(), "seedsmith-tools-"));
+  try {
+    return files.flatMap(({ name, bytes }) => {
+      const path = join(scratch, basename(name));
+      writeFileSync(path, bytes, { mode: 0o600 });
+      switch (basename(name)) {
+        case "dnsmasq.conf":
+          return [result("dnsmasq --test", site, run("dnsmasq", ["--test", `--conf-file=${path}`]))];
+        case "kea-dhcp4.conf":
+          return [result("kea-dhcp4 -t", site, run("kea-dhcp4", ["-t", path]))];
+        default:
+          return [];
+      }
+    });
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
 /** Runs every tool over every node's artifacts. */
 export async function runTools(
   nodes: ReadonlyMap<string, readonly Artifact[]>,
@@ -57,21 +95,12 @@ export async function runTools(
       const folder = join(scratch, node);
       mkdirSync(folder, { mode: 0o700 });
       const path = (name: string): string => join(folder, name);
-      for (const { name, bytes } of artifacts) writeFileSync(path(name), bytes, { mode: 0o600 });
-      const note = (tool: string, result: Run, bad?: (output: string) => string | null): void => {
-        if (result.missing) results.push({ tool, node, outcome: "skipped", detail: "it is not installed" });
-        else {
-          const complaint = bad?.(result.output) ?? null;
-          const failed = result.status !== 0 || complaint !== null;
-          results.push({
-            tool,
-            node,
-            outcome: failed ? "failed" : "passed",
-            detail: failed
-              ? (complaint ?? (result.output.split("\n").slice(-5).join(" | ") || `exit ${result.status}`))
-              : "",
-          });
-        }
+      for (const { name, bytes } of artifacts) {
+        mkdirSync(dirname(path(name)), { recursive: true, mode: 0o700 });
+        writeFileSync(path(name), bytes, { mode: 0o600 });
+      }
+      const note = (tool: string, ran: Run, bad?: (output: string) => string | null): void => {
+        results.push(result(tool, node, ran, bad));
       };
       note(
         "cloud-init schema",
