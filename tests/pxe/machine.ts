@@ -13,6 +13,8 @@ export interface MachineChoice {
   readonly firmware: "bios" | "uefi";
   /** Whether the card brings iPXE, as qemu's do; without it UEFI uses its own, and BIOS cannot boot from the network. */
   readonly optionRom: boolean;
+  /** UEFI without PXE, so that it is HTTP that it boots by. */
+  readonly httpOnly?: true;
 }
 
 export class Machine {
@@ -39,7 +41,7 @@ export class Machine {
 
   /** Switches it on with an empty disk. The firmware asks the network first, at every start. */
   async start(): Promise<void> {
-    const { mac, firmware, optionRom } = this.#choice;
+    const { mac, firmware, optionRom, httpOnly } = this.#choice;
     await must(["qemu-img", "create", "-q", "-f", "qcow2", this.#disk, "4G"]);
     const tap = await this.#segment.tap();
     const place = uefi();
@@ -48,7 +50,7 @@ export class Machine {
     const log = openSync(join(this.#folder, `${this.name}.qemu`), "a");
     this.#process = this.#segment.start(
       [
-        ...["qemu-system-x86_64", "-name", `seedsmith-pxe-${this.name}`],
+        ...["nice", "-n", "5", "qemu-system-x86_64", "-name", `seedsmith-pxe-${this.name}`],
         // Without graphics SeaBIOS, and so loaders on it, write to the serial line.
         ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,graphics=off"],
         ...processor("tcg"),
@@ -59,6 +61,12 @@ export class Machine {
               ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${place?.code}`],
               ...["-drive", `if=pflash,unit=1,format=raw,file=${settings}`],
             ]),
+        ...(httpOnly === true
+          ? ["IPv4PXESupport", "IPv6PXESupport"].flatMap((name) => [
+              "-fw_cfg",
+              `name=opt/org.tianocore/${name},string=no`,
+            ])
+          : []),
         ...["-drive", `file=${this.#disk},if=none,id=disk,format=qcow2,cache=unsafe`],
         ...["-device", "virtio-blk-pci,drive=disk,bootindex=2"],
         ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no`],
@@ -74,6 +82,11 @@ export class Machine {
   /** What it has said on its serial line, over all its boots. */
   console(): string {
     return existsSync(this.#log) ? readFileSync(this.#log, "latin1") : "";
+  }
+
+  /** Leaves its console in a folder. */
+  keep(folder: string): void {
+    if (existsSync(this.#log)) copyFileSync(this.#log, join(folder, `${this.name}.console`));
   }
 
   get on(): boolean {
