@@ -355,9 +355,16 @@ exit 1
 `;
 }
 
-/** The URL that firmware with UEFI HTTP boot is given: shim, which fetches GRUB from beside it; or iPXE. */
+/**
+ * GRUB for UEFI HTTP boot, below the TFTP root. Not shim: the GRUB that it would fetch has no HTTP in it, and cannot load
+ * that over HTTP.
+ */
+export const grubOverHttp = "grubhttpx64.efi";
+
+/** The URL that firmware with UEFI HTTP boot is given. */
 export function httpBootUrl(netboot: Netboot, loader: Loader = netboot.loaders.uefi): string {
-  return `${netboot.base}${loadersPath}${firstFile(loader, "uefi")}`;
+  const file = loader === "grub" ? grubOverHttp : firstFile(loader, "uefi");
+  return `${netboot.base}${loadersPath}${file}`;
 }
 
 /** The file that firmware is given first, below the TFTP root. */

@@ -29,7 +29,10 @@ function ownGroup(): string {
   return name === "" ? "root" : name;
 }
 
-const loaders = ["undionly.kpxe", "bootx64.efi", "grubx64.efi", "grub/x86_64-efi/http.mod"];
+const loaders = [
+  ...["undionly.kpxe", "bootx64.efi", "grubx64.efi", "grub/x86_64-efi/http.mod"],
+  "grubhttpx64.efi",
+];
 
 const site = (address: string, port: number, dhcp = "full"): string => `site: x
 target: debian-12

@@ -12,6 +12,10 @@ export interface Way extends MachineChoice {
   readonly loader: string;
   /** What the log of DHCP, TFTP and HTTP has of it, in this order, as each stage was led to the next. */
   readonly led: readonly RegExp[];
+  /** What its firmware and loader show on the serial line. */
+  readonly shown?: readonly RegExp[];
+  /** Whether it is given nothing by TFTP. */
+  readonly withoutTftp?: true;
 }
 
 /** Defines the test of a way, the node of which has the machine's name. */
@@ -59,6 +63,8 @@ export function bringsToReady(title: string, way: Way): void {
       assert.match(second, new RegExp(`SEEDSMITH ${way.name} READY`));
 
       // How it came there.
+      for (const line of way.shown ?? []) assert.match(console, line);
+      if (way.withoutTftp === true) assert.not.match(site.log(), /dnsmasq-tftp\S* (sent|file) /);
       let log = site.log();
       for (const step of way.led) {
         const found = step.exec(log);

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { ownLoaders } from "../../emit/dnsmasq.ts";
-import { firstFile, grubConfig, ipxeScript } from "../../emit/netboot.ts";
+import { firstFile, grubConfig, grubOverHttp, ipxeScript } from "../../emit/netboot.ts";
 import { LabError, must } from "../../lab/command.ts";
 import { installed } from "../../lab/host.ts";
 import { digestOfFile, fetchFile } from "../../lab/images/fetch.ts";
@@ -57,14 +57,44 @@ const parts: { readonly [way: string]: readonly Part[] } = {
     { to: "lpxelinux.0", from: "pxelinux", paths: ["usr/lib/PXELINUX/lpxelinux.0"] },
     { to: "ldlinux.c32", from: "syslinux-common", paths: ["usr/lib/syslinux/modules/bios/ldlinux.c32"] },
   ],
-  "grub bios": [],
 };
 
-/** What GRUB needs on BIOS, all in one file, so that it asks the server for nothing but its configuration. */
-const biosGrubModules = [
-  ...["biosdisk", "chain", "configfile", "echo", "http", "linux", "normal", "part_gpt", "part_msdos", "pxe"],
-  ...["search", "sleep", "test", "tftp"],
+/** A GRUB that is in no package, put together so that it asks the server for nothing but its configuration. */
+interface MadeGrub {
+  readonly to: string;
+  readonly format: string;
+  /** The package with its modules, and where they lie in it. */
+  readonly from: string;
+  readonly modules: string;
+  readonly prefix: string;
+  /** What only this one needs. */
+  readonly own: readonly string[];
+}
+
+const grubModules = [
+  ...["chain", "configfile", "echo", "http", "linux", "minicmd", "normal", "part_gpt", "part_msdos"],
+  ...["search", "sleep", "test"],
 ];
+
+const madeGrubs: { readonly [way: string]: MadeGrub } = {
+  "grub bios": {
+    to: firstFile("grub", "bios"),
+    format: "i386-pc-pxe",
+    from: "grub-pc-bin",
+    modules: "usr/lib/grub/i386-pc",
+    prefix: "(tftp)/grub",
+    own: ["biosdisk", "pxe", "tftp"],
+  },
+  // For UEFI HTTP boot: the signed one cannot load its module for HTTP over HTTP.
+  "grub uefi": {
+    to: grubOverHttp,
+    format: "x86_64-efi",
+    from: "grub-efi-amd64-bin",
+    modules: "usr/lib/grub/x86_64-efi",
+    prefix: "(http)/loaders/grub",
+    own: ["efinet", "fat"],
+  },
+};
 
 /** Loaders and firmwares that machines of a site boot with; any machine may come, so both firmwares. */
 function ways(site: Site, netboot: Netboot): readonly (readonly [Loader, Firmware])[] {
@@ -116,6 +146,11 @@ function filesOf(site: Site): readonly { readonly target: string; readonly file:
   );
 }
 
+function grubsOf(way: string): readonly MadeGrub[] {
+  const made = madeGrubs[way];
+  return made === undefined ? [] : [made];
+}
+
 /** What machines of a site would ask for in vain, as paths below its pxe folder. */
 export function missingAssets(site: Site, siteFolder: string): readonly string[] {
   const { netboot } = site;
@@ -123,7 +158,9 @@ export function missingAssets(site: Site, siteFolder: string): readonly string[]
   const wanted = [
     ...ways(site, netboot).flatMap(([loader, firmware]) => [
       `loaders/${firstFile(loader, firmware)}`,
-      ...(parts[`${loader} ${firmware}`] ?? []).map(({ to }) => `loaders/${to}`),
+      ...[...(parts[`${loader} ${firmware}`] ?? []), ...grubsOf(`${loader} ${firmware}`)].map(
+        ({ to }) => `loaders/${to}`,
+      ),
     ]),
     ...filesOf(site).map(({ target, file }) => `assets/${target}/${file.name}`),
   ];
@@ -156,9 +193,14 @@ export async function bringAssets(
   const made: Asset[] = [];
   const needed = ways(site, netboot).map((way) => way.join(" "));
   const wanted = needed.flatMap((way) => parts[way] ?? []);
-  const biosGrub = needed.includes("grub bios");
+  const grubs = needed.flatMap(grubsOf);
   const packages = await unpackPackages(
-    [...new Set([...wanted.map(({ from }) => from), ...(biosGrub ? ["grub-pc-bin", "grub-common"] : [])])],
+    [
+      ...new Set([
+        ...[...wanted, ...grubs].map(({ from }) => from),
+        ...(grubs.length > 0 ? ["grub-common"] : []),
+      ]),
+    ],
     cache,
     progress,
   );
@@ -168,7 +210,7 @@ export async function bringAssets(
       throw new LabError(`the package ${from} has no ${paths[0]} here`, "is its release an older one?");
     made.push(await copy(found, folder, `loaders/${to}`, from, null));
   }
-  if (biosGrub) made.push(await makeBiosGrub(packages, folder));
+  for (const grub of grubs) made.push(await makeGrub(grub, packages, folder));
   writeLoaderTexts(netboot, siteFolder);
   for (const { target, file } of filesOf(site)) {
     const path = `assets/${target}/${file.name}`;
@@ -222,36 +264,26 @@ async function copy(
   return { path, from: source, change: "created" };
 }
 
-/** There is no finished GRUB for PXE on BIOS in the packages: it is put together from its modules. */
-async function makeBiosGrub(packages: ReadonlyMap<string, string>, folder: string): Promise<Asset> {
-  const modules = join(packages.get("grub-pc-bin") ?? "", "usr/lib/grub/i386-pc");
+async function makeGrub(
+  grub: MadeGrub,
+  packages: ReadonlyMap<string, string>,
+  folder: string,
+): Promise<Asset> {
+  const modules = join(packages.get(grub.from) ?? "", grub.modules);
   const env = toolEnvironment();
   const tool = installed("grub-mkimage", env.PATH ?? "")
     ? "grub-mkimage"
     : join(packages.get("grub-common") ?? "", "usr/bin/grub-mkimage");
-  const path = `loaders/${firstFile("grub", "bios")}`;
+  const path = `loaders/${grub.to}`;
   const place = join(folder, path);
   mkdirSync(dirname(place), { recursive: true });
   try {
-    await must(
-      [
-        tool,
-        "-d",
-        modules,
-        "-O",
-        "i386-pc-pxe",
-        "-o",
-        `${place}.new`,
-        "-p",
-        "(tftp)/grub",
-        ...biosGrubModules,
-      ],
-      { env },
-    );
+    const how = ["-d", modules, "-O", grub.format, "-o", `${place}.new`, "-p", grub.prefix];
+    await must([tool, ...how, ...grubModules, ...grub.own], { env });
     chmodSync(`${place}.new`, 0o644);
     const same = existsSync(place) && readFileSync(place).equals(readFileSync(`${place}.new`));
     renameSync(`${place}.new`, place);
-    return { path, from: "grub-pc-bin", change: same ? "same" : "created" };
+    return { path, from: grub.from, change: same ? "same" : "created" };
   } catch (error) {
     rmSync(`${place}.new`, { force: true });
     throw error;
