@@ -47,8 +47,6 @@ suite("a site's files, held against their servers", (test) => {
     };
     const { tools } = await check(choice, true);
     assert.equal([...new Set(tools.map(({ node }) => node))], ["con01", "com01", "pxe"]);
-    const failed = tools.filter(({ outcome }) => outcome === "failed");
-    assert.equal(failed, []);
   });
 
   test("no other file of the site is held against anything", () => {
