@@ -189,7 +189,10 @@ function bootOf(site: Site, node: Node, answer: Answer, options: EntryOptions, m
   return netBoot(site.netboot, node, options, mac);
 }
 
-/** What iPXE is told by GET /ipxe/MAC. */
+/**
+ * What iPXE is told by GET /ipxe/MAC. UEFI takes it for success when iPXE ends with `exit`, and shows its menu then; after
+ * `exit 1` it boots what is next.
+ */
 export function ipxeEntry(
   site: Site,
   node: Node,
@@ -201,7 +204,7 @@ export function ipxeEntry(
   if (boot === null)
     return `#!ipxe
 echo ${title(site, node, "local")}
-iseq \${platform} efi && exit ||
+iseq \${platform} efi && exit 1 ||
 sanboot --no-describe --drive 0x80 || exit
 `;
   return `#!ipxe
@@ -218,7 +221,7 @@ export function ipxeRefusal(site: Site, identity: Identity): string {
 echo ${refusal(site, identity)}
 echo seedsmith: going on with what the firmware boots next
 sleep 10
-exit
+exit 1
 `;
 }
 
@@ -339,7 +342,7 @@ export function ipxeScript(netboot: Netboot): string {
 chain --replace ${netboot.base}/ipxe/\${netX/mac:hexhyp}?uuid=\${uuid}&serial=\${serial:uristring} ||
 echo seedsmith: ${netboot.base} does not answer
 sleep 10
-exit
+exit 1
 `;
 }
 
