@@ -7,7 +7,7 @@ const patience = 10 * 60_000;
 
 interface Stranger extends MachineChoice {
   readonly loader: string;
-  /** What its firmware says when it goes on, with its empty disk. */
+  /** What its firmware says when it goes on: with its empty disk, or, as GRUB's exit status is not heeded, with its menu. */
   readonly next: RegExp;
 }
 
