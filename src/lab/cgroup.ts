@@ -5,7 +5,8 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { LabError, poll } from "./command.ts";
+import { LabError, patience, poll } from "./command.ts";
+import { processName, signal } from "./host.ts";
 
 /**
  * Where this process has its groups, in the hierarchies that systemd uses: that of version 2, and the named one of hosts
@@ -59,11 +60,49 @@ function removeEmpty(folder: string): boolean {
   }
 }
 
+/** The processes of a group and of all groups below it. */
+function processesIn(folder: string): number[] {
+  try {
+    const own = readFileSync(join(folder, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+    const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [...own, ...below.flatMap((entry) => processesIn(join(folder, entry.name)))];
+  } catch {
+    // Another hand removes it at this moment.
+    return [];
+  }
+}
+
 /**
- * Removes a group with all below it.
- * @throws LabError when there are processes in it still
+ * Removes a group with all below it, and ends what is in it still: a machine whose init was killed may leave a process
+ * that writes to a disk, and that goes when its writing is done.
+ * @throws LabError when a process in it does not end
  */
 export async function removeGroup(folder: string): Promise<void> {
-  if ((await poll(5, () => (removeEmpty(folder) ? true : null), 0.2)) === null)
-    throw new LabError(`the control group ${folder} cannot be removed: there are processes in it`);
+  const removed = await poll(
+    patience,
+    () => {
+      if (removeEmpty(folder)) return true;
+      for (const pid of processesIn(folder)) {
+        const known = processName(pid);
+        if (known !== null) signal(known, "SIGKILL");
+      }
+      return null;
+    },
+    0.2,
+  );
+  if (removed !== null) return;
+  const left = processesIn(folder)
+    .map((pid) => `${pid}${commandOf(pid)}`)
+    .join(", ");
+  throw new LabError(
+    `the control group ${folder} cannot be removed after ${patience} s: ${left === "" ? "the kernel keeps it" : `in it are the processes ${left}`}`,
+  );
+}
+
+function commandOf(pid: number): string {
+  try {
+    return ` (${readFileSync(`/proc/${pid}/comm`, "utf8").trim()})`;
+  } catch {
+    return "";
+  }
 }

@@ -3,6 +3,12 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 
 /**
+ * Seconds to wait for what the kernel does by itself once it was told to: a process ends, a mount or a link is free, a
+ * folder is empty. It takes milliseconds, and half a minute on a host whose disk or processors are taken.
+ */
+export const patience = 60;
+
+/**
  * A host tool or capability is missing or failed. Labs touch the host, so unlike in the compiler this is no
  * bug of ours; the command line answers it with exit code 3.
  */

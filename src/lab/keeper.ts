@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { groupFolders, makeGroups } from "./cgroup.ts";
-import { must, poll, run } from "./command.ts";
+import { must, patience, poll, run } from "./command.ts";
 import { alive, type ProcessName, processName, signal } from "./host.ts";
 import { Ledger, type Made, undoMade } from "./ledger.ts";
 import { type Port, Router, type Segment } from "./router.ts";
@@ -181,7 +181,7 @@ class Keeper {
       this.#ledger.note(nspawnProcess(nspawn));
       this.#tell({ state: "running", nspawn });
       const leader = await Promise.race([
-        poll(20, async () =>
+        poll(patience, async () =>
           alive(nspawn) ? await findLeader(namespace, nspawn) : ({ over: true } as const),
         ),
         ended.then(() => ({ over: true }) as const),
@@ -190,7 +190,7 @@ class Keeper {
         signal(nspawn, "SIGKILL");
         await ended;
         this.#ledger.strike(nspawnProcess(nspawn));
-        return this.#tell({ state: "dead", reason: "no init process in it after 20 s" });
+        return this.#tell({ state: "dead", reason: `no init process in it after ${patience} s` });
       }
       if (!("over" in leader)) this.#tell({ state: "running", nspawn, leader });
     }

@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { removeGroup } from "./cgroup.ts";
-import { LabError, must, poll, run } from "./command.ts";
+import { LabError, must, patience, poll, run } from "./command.ts";
 import { alive, bootId, type ProcessName, processName, signal } from "./host.ts";
 import { mountsBelow, removeTree } from "./tree.ts";
 
@@ -262,7 +262,7 @@ async function putFoldersBack(): Promise<void> {
 
 /** Kills every process that lives in a network namespace: a machine's init takes all others with it. */
 async function emptyNamespace(name: string): Promise<void> {
-  const gone = await poll(15, async () => {
+  const gone = await poll(patience, async () => {
     const found = await run(["ip", "netns", "pids", name]);
     const pids = found.stdout.split("\n").filter(Boolean).map(Number);
     for (const pid of pids) {
@@ -278,7 +278,7 @@ async function emptyNamespace(name: string): Promise<void> {
 async function end(process: ProcessName, grace: number): Promise<void> {
   const gone = () => (alive(process) ? null : true);
   if (grace === 0 || (await poll(grace, gone)) === null) signal(process, "SIGKILL");
-  if ((await poll(10, gone)) === null) throw new LabError(`process ${process.pid} does not end`);
+  if ((await poll(patience, gone)) === null) throw new LabError(`process ${process.pid} does not end`);
 }
 
 const undo: { readonly [K in Made["kind"]]: (made: Extract<Made, { kind: K }>) => Promise<void> } = {
@@ -292,7 +292,7 @@ const undo: { readonly [K in Made["kind"]]: (made: Extract<Made, { kind: K }>) =
     for (const point of mountsBelow(path)) {
       // A process that has just died may hold it a moment longer.
       const free = await poll(
-        5,
+        patience,
         async () => ((await run(["umount", point])).status === 0 ? true : null),
         0.2,
       );
@@ -311,7 +311,7 @@ const undo: { readonly [K in Made["kind"]]: (made: Extract<Made, { kind: K }>) =
     if (!existsSync(`/sys/class/net/${name}`)) return;
     // It may be going already, with the namespace of its other end.
     const deleted = await run(["ip", "link", "delete", name]);
-    if ((await poll(5, () => (existsSync(`/sys/class/net/${name}`) ? null : true))) === null)
+    if ((await poll(patience, () => (existsSync(`/sys/class/net/${name}`) ? null : true))) === null)
       throw new LabError(`the link ${name} cannot be deleted: ${deleted.stderr.trim()}`);
   },
   table: async ({ name, family = "ip" }) => {

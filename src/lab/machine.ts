@@ -20,7 +20,7 @@ import {
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { BaseRoot } from "./base-root.ts";
-import { type Finished, LabError, must, poll, type RunOptions, run, sleep } from "./command.ts";
+import { type Finished, LabError, must, patience, poll, type RunOptions, run, sleep } from "./command.ts";
 import { consoleTail, plain } from "./console.ts";
 import { eventLog, inWords, lastVerdict, type RunnerEvent, readEvents } from "./events.ts";
 import { alive, type ProcessName, signal } from "./host.ts";
@@ -258,7 +258,7 @@ export class Machine {
       if (power === null || power.keeper?.pid !== keeper.pid || power.boots <= before) return null;
       return power.leader !== null || power.state === "restarting" ? true : null;
     };
-    await Promise.race([poll(40, () => (over ? true : up())), ended]);
+    await Promise.race([poll(2 * patience, () => (over ? true : up())), ended]);
     if (up() === null) {
       throw new LabError(
         `${this.name} does not start: ${this.reason || "no init process"}\n${this.consoleTail(8).join("\n")}`,
@@ -280,11 +280,11 @@ export class Machine {
    * @param timeout seconds; then it is killed
    * @returns whether it went down by itself
    */
-  async powerOff(timeout = 90): Promise<boolean> {
+  async powerOff(timeout = 3 * patience): Promise<boolean> {
     this.#stop();
     await this.#settle();
     const nspawn = this.#power?.nspawn ?? null;
-    if (nspawn === null || !alive(nspawn)) return await this.#waitOff(10);
+    if (nspawn === null || !alive(nspawn)) return await this.#waitOff(patience);
     signal(nspawn, "SIGTERM");
     if (await this.#waitOff(timeout)) return true;
     await this.kill();
@@ -297,15 +297,15 @@ export class Machine {
     await this.#settle();
     // Killing nspawn would leave the machine running without it; killing the machine ends nspawn.
     if (this.#leader !== null) signal(this.#leader, "SIGKILL");
-    if (await this.#waitOff(10)) return;
+    if (await this.#waitOff(patience)) return;
     const nspawn = this.#power?.nspawn ?? null;
     if (nspawn !== null) signal(nspawn, "SIGKILL");
-    if (!(await this.#waitOff(10))) throw new LabError(`${this.name} cannot be killed`);
+    if (!(await this.#waitOff(patience))) throw new LabError(`${this.name} cannot be killed`);
   }
 
   /** Waits until it is either off or has an init process that can be told to stop. */
   async #settle(): Promise<void> {
-    await poll(25, () => {
+    await poll(patience + 5, () => {
       const power = this.#power;
       if (power === null || power.keeper === null || !alive(power.keeper)) return true;
       return power.state === "restarting" || (power.state === "running" && power.leader === null)
@@ -326,13 +326,13 @@ export class Machine {
   }
 
   /** Off and on again, in order. */
-  async powerCycle(timeout = 90): Promise<void> {
+  async powerCycle(timeout = 3 * patience): Promise<void> {
     await this.powerOff(timeout);
     await this.start();
   }
 
   /** Reboots it from inside and waits until it is on its way up again. */
-  async reboot(timeout = 120): Promise<void> {
+  async reboot(timeout = 5 * patience): Promise<void> {
     const before = this.boots;
     await this.exec(["systemctl", "reboot"]);
     const up = await poll(timeout, () =>

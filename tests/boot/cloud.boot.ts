@@ -22,7 +22,7 @@ suite("a cloud", (test) => {
   test("controller and compute node, powered on together, come up READY", async () => {
     await Promise.all([con01.start(), com01.start()]);
     const verdicts = [con01, com01].map(async (machine) => {
-      const verdict = await machine.waitVerdict({ timeout: 1500 });
+      const verdict = await machine.waitVerdict({ timeout: 2400 });
       assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
       console.log(`  ${machine.name} READY after ${Math.round(verdict.seconds)} s`);
     });

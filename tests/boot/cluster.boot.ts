@@ -101,7 +101,7 @@ suite("three controllers", (test) => {
   test("all three, powered on together, come up READY", async () => {
     await Promise.all(machines.map(async (machine) => await machine.start()));
     for (const machine of machines) {
-      const verdict = await machine.waitVerdict({ timeout: 1500 });
+      const verdict = await machine.waitVerdict({ timeout: 2400 });
       assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
       console.log(`  ${machine.name} READY after ${Math.round(verdict.seconds)} s`);
     }

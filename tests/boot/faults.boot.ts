@@ -104,7 +104,7 @@ suite("faults on a small node", (test) => {
         machine.laySeed(workspace.seed("small"));
         await machine.start();
       }
-      const verdict = await machine.waitVerdict({ timeout: 240, newOnly: generation > 2 });
+      const verdict = await machine.waitVerdict({ timeout: 900, newOnly: generation > 2 });
       assert.is(verdict.outcome, "failed", `${verdict.reason}\n${await story(machine)}`);
       const place = `${componentFile}:${lineOf(workspace, componentFile, fault.planted)}`;
       assert.is(verdict.event?.from, place, JSON.stringify(verdict.event));
@@ -114,7 +114,7 @@ suite("faults on a small node", (test) => {
           (await machine.journal(["-u", "seedsmith-node"])).includes(`from=${place}`),
         log.slice(-500),
       );
-      const status = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 120 });
+      const status = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 600 });
       assert.is.not(status.status, 0, "cloud-init status is an error");
       assert.match(status.stdout, /error/);
     });
@@ -122,8 +122,8 @@ suite("faults on a small node", (test) => {
 
   test("a failed node stays an error on the next boot, and is green once the fault is mended", async () => {
     await machine.powerCycle();
-    await machine.waitVerdict({ timeout: 240, newOnly: true });
-    const red = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 120 });
+    await machine.waitVerdict({ timeout: 900, newOnly: true });
+    const red = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 600 });
     assert.is.not(red.status, 0);
     const workspace = smallWorkspace(`${good}checks:\n  - { name: words, run: [echo, one], prints: one }\n`);
     workspaces.push(workspace);
@@ -132,9 +132,9 @@ suite("faults on a small node", (test) => {
     await machine.powerOff();
     machine.laySeed(workspace.seed("small"));
     await machine.start();
-    const verdict = await machine.waitVerdict({ timeout: 240, newOnly: true });
+    const verdict = await machine.waitVerdict({ timeout: 900, newOnly: true });
     assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
-    const green = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 120 });
+    const green = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 600 });
     assert.is(green.status, 0, green.stdout);
   });
 });

@@ -20,7 +20,7 @@ const node = (name: string, octet: string, address: number): string => `
       management: { mac: "52:54:00:0a:00:${octet}", address: 10.0.0.${address} }
       provider: { mac: "52:54:00:cb:00:${octet}" }
     before_start:
-      - { name: long, run: [sh, -c, "sleep 6; touch /root/long-done"], unless: { file: /root/long-done } }
+      - { name: long, run: [sh, -c, "sleep 20; touch /root/long-done"], unless: { file: /root/long-done } }
     checks:
       - { name: done, file: /root/long-done }
 `;
@@ -61,7 +61,7 @@ suite("hand-over from the installer", (test) => {
           machine.events().some(({ event, name: step }) => event === "step-start" && step?.includes("long"))
         )
           break;
-        assert.ok(tries < 360, `no step: ${await story(machine)}`);
+        assert.ok(tries < 1800, `no step: ${await story(machine)}`);
         await new Promise((done) => setTimeout(done, 500));
       }
       const disabled = "/etc/cloud/cloud-init.disabled";
@@ -72,7 +72,7 @@ suite("hand-over from the installer", (test) => {
       );
       assert.is(machine.readFile("/root/long-done"), null);
       await machine.reboot();
-      const verdict = await machine.waitVerdict({ timeout: 240, newOnly: true });
+      const verdict = await machine.waitVerdict({ timeout: 900, newOnly: true });
       assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
       assert.ok(machine.boots >= 2);
       assert.is.not(machine.readFile("/root/long-done"), null);

@@ -19,10 +19,10 @@ suite("interruptions", (test) => {
     for (const workspace of workspaces) workspace.remove();
   });
 
-  const slowStep = `${good}before_start:\n  - { name: long, run: [sh, -c, "sleep 8; touch /root/long-done"], unless: { file: /root/long-done } }\nchecks:\n  - { name: done, file: /root/long-done }\n`;
+  const slowStep = `${good}before_start:\n  - { name: long, run: [sh, -c, "sleep 20; touch /root/long-done"], unless: { file: /root/long-done } }\nchecks:\n  - { name: done, file: /root/long-done }\n`;
 
   async function untilStep(machine: Machine, name: string): Promise<void> {
-    for (let tries = 0; tries < 240; tries++) {
+    for (let tries = 0; tries < 1200; tries++) {
       if (machine.events().some((event) => event.event === "step-start" && event.name?.includes(name)))
         return;
       await new Promise((done) => setTimeout(done, 500));
@@ -38,11 +38,11 @@ suite("interruptions", (test) => {
     await machine.start();
     await untilStep(machine, "long");
     await machine.must(["systemctl", "kill", "--kill-whom=main", "--signal=KILL", "seedsmith-node.service"]);
-    const status = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 120 });
+    const status = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 600 });
     assert.is.not(status.status, 0, "a killed first boot is an error");
     await machine.must(["systemctl", "reset-failed", "seedsmith-node.service"]);
-    await machine.must(["systemctl", "start", "seedsmith-node.service"], { timeout: 120 });
-    const verdict = await machine.waitVerdict({ timeout: 60 });
+    await machine.must(["systemctl", "start", "seedsmith-node.service"], { timeout: 600 });
+    const verdict = await machine.waitVerdict({ timeout: 900 });
     assert.is(verdict.outcome, "ready", await story(machine));
     await machine.powerOff();
   });
@@ -55,9 +55,9 @@ suite("interruptions", (test) => {
     await machine.start();
     await untilStep(machine, "long");
     await machine.reboot();
-    const verdict = await machine.waitVerdict({ timeout: 240, newOnly: true });
+    const verdict = await machine.waitVerdict({ timeout: 900, newOnly: true });
     assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
-    const status = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 120 });
+    const status = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 600 });
     assert.is(status.status, 0, status.stdout);
     await machine.powerOff();
   });
@@ -86,7 +86,7 @@ suite("interruptions", (test) => {
     } finally {
       await cut("delete");
     }
-    const verdict = await machine.waitVerdict({ timeout: 400 });
+    const verdict = await machine.waitVerdict({ timeout: 900 });
     assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
     await machine.powerOff();
   });
@@ -134,7 +134,7 @@ suite("apt's locks", (test) => {
     }
     await Promise.all(machines.map(async (machine) => await machine.start()));
     for (const [index, machine] of machines.entries()) {
-      const verdict = await machine.waitVerdict({ timeout: 400 });
+      const verdict = await machine.waitVerdict({ timeout: 900 });
       assert.is(verdict.outcome, "ready", `${locks[index]}: ${verdict.reason}\n${await story(machine)}`);
       const told = `${JSON.stringify(machine.events())}${await machine.journal(["-u", "seedsmith-node"])}`;
       assert.ok(told.includes(locks[index] ?? ""), `${locks[index]} is named as what is waited for`);

@@ -32,7 +32,7 @@ suite("a late controller", (test) => {
     assert.match(readFileSync(com01.consoleLog, "utf8"), /waits for con01/);
     await con01.start();
     for (const machine of [con01, com01]) {
-      const verdict = await machine.waitVerdict({ timeout: 900 });
+      const verdict = await machine.waitVerdict({ timeout: 1800 });
       assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
     }
     console.log(`  com01 READY ${Math.round((Date.now() - begin) / 1000)} s after power-on`);

@@ -90,7 +90,7 @@ suite("the base profile in qemu", (test) => {
       const killed = Date.now();
       process.kill(pid as number, "SIGKILL");
       const dead = await poll(
-        5,
+        60,
         async () => ((await qemu.state(lab, "old")).power === "dead" ? true : null),
         0.1,
       );
@@ -104,7 +104,7 @@ suite("the base profile in qemu", (test) => {
       const port = Number(qemu.login(lab, "old")[2]);
       process.kill(hub as number, "SIGKILL");
       const lost = await poll(
-        5,
+        60,
         async () => ((await qemu.state(lab, "new")).power === "dead" ? true : null),
         0.1,
       );
@@ -122,7 +122,7 @@ suite("the base profile in qemu", (test) => {
       const again = await poll(
         900,
         async () => {
-          const done = await qemu.exec(lab, "old", ["cat", "/root/kept"], { timeout: 60 }).catch(() => null);
+          const done = await qemu.exec(lab, "old", ["cat", "/root/kept"], { timeout: 300 }).catch(() => null);
           return done?.status === 0 ? done.stdout : null;
         },
         3,

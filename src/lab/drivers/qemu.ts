@@ -13,7 +13,7 @@ import {
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Finished, LabError, must, poll, run } from "../command.ts";
+import { type Finished, LabError, must, patience, poll, run } from "../command.ts";
 import type {
   Driver,
   ExecOptions,
@@ -438,7 +438,7 @@ async function startHub(lab: LabDescription, setup: Setup, ledger: Ledger): Prom
 /** Waits until a qemu can be asked. */
 async function answering(socket: string, folder: string, what: string): Promise<void> {
   const up = await poll(
-    30,
+    patience,
     async () => {
       if (running(folder) === null) return "gone";
       if (!existsSync(socket)) return null;

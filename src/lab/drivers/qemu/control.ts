@@ -1,6 +1,6 @@
 /** Asking and telling a running qemu: its machine protocol, QMP, over a socket of the file system. */
 import { createConnection } from "node:net";
-import { LabError } from "../../command.ts";
+import { LabError, patience } from "../../command.ts";
 
 /** A connection to a qemu. */
 export interface Control {
@@ -25,7 +25,7 @@ type Answer = {
 export async function controlling<T>(
   socket: string,
   work: (control: Control) => Promise<T>,
-  timeout = 20,
+  timeout = patience,
 ): Promise<T> {
   const connection = createConnection(socket);
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();

@@ -73,7 +73,7 @@ export async function takeLeases(control: Control, hub: number): Promise<boolean
     });
     await control.run("netdev_add", { type: "hubport", id: `${id}-port`, hubid: hub, netdev: id });
     for (let index = 0; index < leases; index += 1) socket.send(discover(index), port, "127.0.0.1");
-    const all = await poll(2, () => (offers >= leases ? true : null), 0.02);
+    const all = await poll(20, () => (offers >= leases ? true : null), 0.02);
     await control.run("netdev_del", { id: `${id}-port` });
     await control.run("netdev_del", { id });
     return all === true;

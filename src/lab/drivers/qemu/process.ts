@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { LabError, poll } from "../../command.ts";
+import { LabError, patience, poll } from "../../command.ts";
 import { alive, type ProcessName, processName, signal } from "../../host.ts";
 import type { Ledger } from "../../ledger.ts";
 import { toolEnvironment } from "../../tools.ts";
@@ -78,7 +78,7 @@ export async function launch(argv: readonly string[], folder: string, ledger: Le
   if (own === null) throw new LabError(await failed);
   ledger.note({ kind: "process", process: own });
   const pid = await poll(
-    10,
+    patience,
     () => {
       const path = join(folder, "pid");
       return existsSync(path) ? Number(readFileSync(path, "utf8")) : null;
@@ -134,6 +134,6 @@ export async function stop(folder: string): Promise<void> {
   if (found === null || running(folder) === null) return;
   writeFileSync(join(folder, "stopped"), "");
   signal(found.qemu, "SIGKILL");
-  const gone = await poll(10, () => (running(folder) === null ? true : null), 0.05);
+  const gone = await poll(patience, () => (running(folder) === null ? true : null), 0.05);
   if (gone === null) throw new LabError(`qemu, process ${found.qemu.pid}, does not end`);
 }
