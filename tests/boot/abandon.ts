@@ -8,6 +8,6 @@ await lab.addSegment(management);
 await lab.addSegment(provider);
 const machine = await lab.addMachine(node(1, ""));
 await machine.start();
-await machine.waitCloudInit(90);
+await machine.waitCloudInit(900);
 console.log(`booted ${lab.id}`);
 setInterval(() => {}, 1000);

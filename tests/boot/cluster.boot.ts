@@ -168,7 +168,7 @@ suite("three controllers", (test) => {
 
   test("switched on again it joins them, and has what was written meanwhile", async () => {
     await one("con01").start();
-    await one("con01").waitCloudInit(300);
+    await one("con01").waitCloudInit(900);
     await soon(300, async () => {
       assert.is(await sql("con01", "SHOW STATUS LIKE 'wsrep_cluster_size'"), "wsrep_cluster_size\t3");
       assert.is(await sql("con01", "SELECT COUNT(*) FROM seen.t"), "2");

@@ -275,7 +275,7 @@ suite("the environment", (test) => {
     const ran = new Map([con01, com01].map((machine) => [machine, starts(machine)]));
     await Promise.all([con01.powerCycle(), com01.powerCycle()]);
     for (const machine of [con01, com01]) {
-      await machine.waitCloudInit(300);
+      await machine.waitCloudInit(900);
       const done = await machine.exec(["cloud-init", "status", "--wait"], { timeout: 300 });
       assert.is(done.status, 0, done.stdout + done.stderr);
       const status = JSON.parse(await machine.must(["seedsmith-node", "status", "--json"])) as {

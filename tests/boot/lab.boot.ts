@@ -71,7 +71,7 @@ runcmd:
 `,
       );
       const machine = await start(lab, options);
-      const result = await machine.waitCloudInit(90);
+      const result = await machine.waitCloudInit(900);
       assert.equal(result.errors, []);
       assert.match(await machine.must(["cloud-init", "status"]), "status: done");
       assert.match(result.datasource ?? "", "DataSourceNoCloud");
@@ -104,7 +104,7 @@ runcmd:
   test("reaches the package archive by name, and the next machine is given what it fetched", async () => {
     await withNetworks("packages", async (lab) => {
       const machine = await start(lab, node(1, ""));
-      await machine.waitCloudInit(90);
+      await machine.waitCloudInit(900);
       await machine.must(["apt-get", "update"], { timeout: 600 });
       await machine.must(["apt-get", "install", "-y", "--no-install-recommends", "hello"], { timeout: 600 });
       const fetched = readdirSync(join(machine.root, "var/cache/apt/archives")).filter((name) =>
@@ -122,7 +122,7 @@ runcmd:
     await withNetworks("neighbours", async (lab) => {
       const first = await start(lab, node(1, ""));
       const second = await start(lab, node(2, ""));
-      await Promise.all([first.waitCloudInit(120), second.waitCloudInit(120)]);
+      await Promise.all([first.waitCloudInit(900), second.waitCloudInit(120)]);
       await first.must(["ping", "-c", "1", "-W", "5", "10.0.0.2"]);
       const greeting = await lab.outside(["bash", "-c", "exec 3<>/dev/tcp/10.0.0.2/22; head -c 7 <&3"]);
       assert.is(greeting.stdout, "SSH-2.0");
@@ -132,7 +132,7 @@ runcmd:
   test("tells what its commands did", async () => {
     await withNetworks("commands", async (lab) => {
       const machine = await start(lab, node(1, ""));
-      await machine.waitCloudInit(90);
+      await machine.waitCloudInit(900);
       const done = await machine.exec(["sh", "-c", 'cat; echo "$WORD" >&2; exit 7'], {
         stdin: "in",
         env: { WORD: "a b" },
@@ -153,10 +153,10 @@ suite("power", (test) => {
   test("a reboot from inside, a power cycle and a power cut", async () => {
     await withNetworks("power", async (lab) => {
       const machine = await start(lab, node(1, "bootcmd: [[sh, -c, 'echo boot >> /root/boots']]\n"));
-      await machine.waitCloudInit(90);
+      await machine.waitCloudInit(900);
       await machine.reboot();
       assert.is(machine.boots, 2);
-      await machine.waitCloudInit(90);
+      await machine.waitCloudInit(900);
       await machine.must(["ip", "link", "add", "left", "type", "bridge"]);
 
       assert.ok(await machine.powerOff(), "in order");
@@ -166,7 +166,7 @@ suite("power", (test) => {
         "All filesystems, swaps, loop devices, MD devices and DM devices detached",
       );
       await machine.start();
-      await machine.waitCloudInit(90);
+      await machine.waitCloudInit(900);
       assert.is(
         (await machine.exec(["ip", "link", "show", "left"])).status,
         1,
@@ -178,7 +178,7 @@ suite("power", (test) => {
       assert.is(machine.state, "off");
       assert.not.match(machine.consoleTail(6).join("\n"), "detached");
       await machine.start();
-      await machine.waitCloudInit(90);
+      await machine.waitCloudInit(900);
       assert.is(machine.boots, 4);
       assert.is(machine.readFile("/root/kept"), "kept\n");
       assert.is(machine.readFile("/root/boots"), "boot\n".repeat(4));
@@ -192,7 +192,7 @@ suite("power", (test) => {
       const begin = Date.now();
       const error = await machine.start().catch((reason: Error) => reason);
       assert.match(String(error), "node1 does not start: systemd-nspawn ended with status 1");
-      assert.ok(Date.now() - begin < 10_000);
+      assert.ok(Date.now() - begin < 100_000);
       assert.is(machine.state, "dead");
     });
   });
@@ -271,7 +271,7 @@ suite("a lab", (test) => {
     await withNetworks("destroy", async (lab) => {
       id = lab.id;
       const machine = await start(lab, node(1, ""));
-      await machine.waitCloudInit(90);
+      await machine.waitCloudInit(900);
       leader = Number((await must(["ip", "netns", "pids", `seedsmith-${id}-node1`])).split("\n")[0]);
       assert.is(forwards(), "1");
       assert.ok((await tracesOf(id)).length >= 5, "the test sees what is there while it runs");
@@ -321,7 +321,7 @@ suite("a lab", (test) => {
       try {
         await other.addSegment(management);
         const mine = await start(lab, node(1, ""));
-        await mine.waitCloudInit(90);
+        await mine.waitCloudInit(900);
         assert.is((await lab.outside(["bash", "-c", "exec 3<>/dev/tcp/10.0.0.1/22"])).status, 0);
         const foreign = await other.outside(["timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/10.0.0.1/22"]);
         assert.is.not(foreign.status, 0);
