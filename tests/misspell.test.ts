@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { makeLibrary } from "../src/commands/compile.ts";
-import { Problems } from "../src/core/problem.ts";
+import { type Problem, Problems } from "../src/core/problem.ts";
 import { type LibraryEntry, readLibrary } from "../src/load/library.ts";
 import type { Data, Loaded, Marks } from "../src/load/marks.ts";
 import { loadYaml } from "../src/load/yaml.ts";
@@ -210,6 +210,10 @@ interface Package {
   readonly root: string;
   readonly entries: readonly LibraryEntry[];
   readonly texts: ReadonlyMap<string, string>;
+  /** The sites as they are, read and judged once: each slip is in one file, and thousands are tried. */
+  readonly sites: Map<string, Loaded>;
+  /** Files of components as they are, by folder and name. */
+  readonly files: Map<string, ReturnType<Library["file"]>>;
 }
 
 function readPackage(root: string): Package {
@@ -220,23 +224,64 @@ function readPackage(root: string): Package {
     root,
     (file, text, into) => {
       texts.set(file, text);
-      return loadYaml(file, text, into);
+      return frozen(loadYaml(file, text, into));
     },
     problems,
   );
   assert.equal(problems.list, []);
-  return { root, entries, texts };
+  return { root, entries, texts, sites: new Map(), files: new Map() };
 }
 
-/** All problems of a package with one file changed; stops at the stage that finds the slip. */
+/** Nobody may change what all tries share. */
+function frozen<T>(value: T): T {
+  if (value === null || typeof value !== "object") return value;
+  for (const one of Object.values(value)) frozen(one);
+  return Object.freeze(value);
+}
+
+/** The problems of a try, until the one that is looked for: what comes after it is not worth looking for. */
+class ProblemsUntil extends Problems {
+  static readonly #found = Symbol("the slip was reported");
+  readonly #slip: Slip | null;
+
+  constructor(slip: Slip | null) {
+    super();
+    this.#slip = slip;
+  }
+
+  override add(problem: Problem): void {
+    super.add(problem);
+    if (this.#slip !== null && isFound(problem, this.#slip)) throw ProblemsUntil.#found;
+  }
+
+  /** Runs something that adds to these problems. */
+  gather(run: () => void): void {
+    try {
+      run();
+    } catch (thrown) {
+      if (thrown !== ProblemsUntil.#found) throw thrown;
+    }
+  }
+}
+
+/** All problems of a package with one file changed; ends with the one that names the slip. */
 function compileWith(
   from: Package,
   site: string,
   changed: ReadonlyMap<string, string>,
   slip: Slip | null,
 ): Problems {
-  const problems = new Problems();
-  const done = (): boolean => slip !== null && problems.list.some((problem) => isFound(problem, slip));
+  const problems = new ProblemsUntil(slip);
+  problems.gather(() => compileInto(problems, from, site, changed));
+  return problems;
+}
+
+function compileInto(
+  problems: Problems,
+  from: Package,
+  site: string,
+  changed: ReadonlyMap<string, string>,
+): void {
   const entries: LibraryEntry[] = [];
   const broken = new Set<string>();
   for (const entry of from.entries) {
@@ -250,14 +295,23 @@ function compileWith(
     else if (validate(entry.kind, loaded, problems)) entries.push({ ...entry, loaded, trusted: true });
     else broken.add(`${entry.kind} ${entry.name}`);
   }
-  const text = changed.get(site) ?? readFileSync(join(from.root, site), "utf8");
-  const loaded = loadYaml(site, text, problems);
-  if (loaded === null || !validate("site", loaded, problems) || done()) return problems;
+  let loaded = changed.has(site) ? null : (from.sites.get(site) ?? null);
+  if (loaded === null) {
+    const text = changed.get(site) ?? readFileSync(join(from.root, site), "utf8");
+    loaded = loadYaml(site, text, problems);
+    if (loaded === null || !validate("site", loaded, problems)) return;
+    if (!changed.has(site)) from.sites.set(site, frozen(loaded));
+  }
   const made = makeLibrary(entries, broken, null, from.root, from.root, problems, null);
   const library: Library = {
     ...made,
     file: (folder, name) => {
-      const file = made.file(folder, name);
+      const path = join(folder, name);
+      let file = from.files.get(path);
+      if (file === undefined) {
+        file = made.file(folder, name);
+        from.files.set(path, file);
+      }
       const other = file === null ? undefined : changed.get(file.shown);
       return file === null || other === undefined ? file : { ...file, text: other };
     },
@@ -268,19 +322,13 @@ function compileWith(
   };
   const rendering = { problems, source };
   checkReferences(library, loaded, rendering, true);
-  if (done()) return problems;
-  const resolved = resolveSite(
-    { doc: loaded.value as unknown as SiteDoc, loaded: loaded as Loaded },
-    library,
-    rendering,
-  );
-  if (resolved === null || done() || problems.list.some(({ code }) => code === "cycle")) return problems;
+  const resolved = resolveSite({ doc: loaded.value as unknown as SiteDoc, loaded }, library, rendering);
+  if (resolved === null || problems.list.some(({ code }) => code === "cycle")) return;
   const plan = planSite(resolved, library, rendering);
   for (const node of resolved.nodes) plan.plan(node);
-  return problems;
 }
 
-function isFound(problem: Problems["list"][number], slip: Slip): boolean {
+function isFound(problem: Problem, slip: Slip): boolean {
   if (problem.notice === true) return false;
   if (slip.at === null) return true;
   return [problem.at, ...(problem.also ?? []).map(({ at }) => at)].some(

@@ -60,6 +60,20 @@ function mapOf(preset: unknown): Value {
   return keys.length === 0 ? anything : Object.fromEntries(keys.map((key) => [key, anything]));
 }
 
+/** What `networksSaid` found, as a site of thousands of nodes is asked for with each of them. */
+const textsOfNetworks = new WeakMap<Loaded, string>();
+
+/** What a document says of networks. */
+function networksSaid(doc: Loaded): string {
+  let text = textsOfNetworks.get(doc);
+  if (text === undefined) {
+    const found = JSON.stringify(doc.value).match(/networks\.[a-z][a-z0-9]*/g) ?? [];
+    text = [...new Set(found)].join(" ");
+    textsOfNetworks.set(doc, text);
+  }
+  return text;
+}
+
 /**
  * Checks references.
  * @param whole also the components and profiles; false when the package's build did and nothing was added since
@@ -72,7 +86,6 @@ class References {
   readonly #library: Library;
   readonly #site: Loaded;
   readonly #rendering: Rendering;
-  readonly #texts = new WeakMap<Loaded, string>();
   readonly #problems: Problems;
   /** Names that somebody looked up, by document: `options.release`. */
   readonly #used = new Map<string, Set<string>>();
@@ -128,22 +141,11 @@ class References {
 
   // Scopes
 
-  /** What a document says of networks; found once, as a site of thousands of nodes is asked for with each of them. */
-  #textOf(doc: Loaded): string {
-    let text = this.#texts.get(doc);
-    if (text === undefined) {
-      const found = JSON.stringify(doc.value).match(/networks\.[a-z][a-z0-9]*/g) ?? [];
-      text = [...new Set(found)].join(" ");
-      this.#texts.set(doc, text);
-    }
-    return text;
-  }
-
   #common(doc: Loaded, texts: readonly string[]): Record<string, Value> {
     const own = Object.keys((this.#site.value as unknown as SiteDoc).networks ?? {});
     const names = new Set(own);
     // Which networks there are only a site tells; a name close to one of this site's is a slip all the same.
-    for (const text of [this.#textOf(doc), ...texts]) {
+    for (const text of [networksSaid(doc), ...texts]) {
       for (const [, name = ""] of text.matchAll(/networks\.([a-z][a-z0-9]*)/g)) {
         if (!own.some((one) => distance(one, name) <= Math.max(1, Math.floor(name.length / 4))))
           names.add(name);
