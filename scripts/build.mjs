@@ -1,14 +1,14 @@
-// Builds dist/: the bundled program, and the built-in library compiled to JSON. Runs on `npm ci` (prepare).
-// Plain JavaScript, as nothing can run TypeScript before esbuild is there.
+// `node scripts/build.mjs [FOLDER]`: builds dist/, or FOLDER: the bundled program, and the built-in library compiled to
+// JSON. Runs on `npm ci` (prepare). Plain JavaScript, as nothing can run TypeScript before esbuild is there.
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const dist = join(root, "dist");
+const dist = resolve(process.argv[2] ?? join(root, "dist"));
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { bundled, type Program } from "./support/program.ts";
+import { built, type Program } from "./support/program.ts";
 import { suite } from "./support/suite.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -37,8 +37,8 @@ nodes:
 suite("command line", (test) => {
   let cwd = "";
   let program: Program;
-  test.before(async () => {
-    program = await bundled("src/cli.ts");
+  test.before(() => {
+    program = built();
     cwd = mkdtempSync(join(tmpdir(), "seedsmith-cli-"));
     mkdirSync(join(cwd, "home", ".ssh"), { recursive: true });
     mkdirSync(join(cwd, "empty"));
