@@ -9,7 +9,7 @@ import type { Problems } from "../core/problem.ts";
 import { isAtLeast } from "../core/version.ts";
 import { type Data, type Loaded, positionOf, subtree } from "../load/marks.ts";
 import type { Firmware } from "./documents.ts";
-import type { Schema } from "./schema.ts";
+import { type Schema, withParts } from "./schema.ts";
 import { checkReferencesOfActions } from "./storage-actions.ts";
 import { validateBy } from "./validate.ts";
 
@@ -361,27 +361,25 @@ const keys: Readonly<Record<string, Schema>> = {
 };
 
 /**
- * A schema in which what this installer does not know is refused. Tags of a release's own branch (24.04.2 came after
+ * Schemas in which what this installer does not know is refused. Tags of a release's own branch (24.04.2 came after
  * 24.08.1) count by their name, which errs towards knowing less.
+ * @returns gives a schema as this installer knows it, the same one for the same schema
  */
-function asKnownTo(schema: Schema, installer: string): Schema {
-  const version = schema["since"];
-  if (typeof version === "string" && !isAtLeast(installer, version)) return { not: {}, since: version };
-  const result: Record<string, unknown> = { ...schema };
-  for (const key of ["items", "additionalProperties"])
-    if (isSchema(schema[key])) result[key] = asKnownTo(schema[key], installer);
-  if (isSchema(schema["properties"]))
-    result["properties"] = Object.fromEntries(
-      Object.entries(schema["properties"]).map(([key, value]) => [
-        key,
-        asKnownTo(value as Schema, installer),
-      ]),
-    );
-  return result;
-}
-
-function isSchema(value: unknown): value is Schema {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
+function asKnownTo(installer: string): (schema: Schema) => Schema {
+  const made = new Map<Schema, Schema>();
+  const known = (schema: Schema): Schema => {
+    let found = made.get(schema);
+    if (found === undefined) {
+      const since = schema["since"];
+      found =
+        typeof since === "string" && !isAtLeast(installer, since)
+          ? { not: {}, since }
+          : withParts(schema, known);
+      made.set(schema, found);
+    }
+    return found;
+  };
+  return known;
 }
 
 const known = new Map<
@@ -392,12 +390,11 @@ const known = new Map<
 function schemasFor(installer: string): { whole: Schema; keys: Schema; actions: typeof actions } {
   let found = known.get(installer);
   if (found === undefined) {
+    const asKnown = asKnownTo(installer);
     found = {
-      whole: asKnownTo(object(keys, ["version"]), installer),
-      keys: asKnownTo(object(keys), installer),
-      actions: Object.fromEntries(
-        Object.entries(actions).map(([type, schema]) => [type, asKnownTo(schema, installer)]),
-      ),
+      whole: asKnown(object(keys, ["version"])),
+      keys: asKnown(object(keys)),
+      actions: Object.fromEntries(Object.entries(actions).map(([type, schema]) => [type, asKnown(schema)])),
     };
     known.set(installer, found);
   }

@@ -4,6 +4,21 @@
  */
 export type Schema = { readonly [key: string]: unknown };
 
+/** A schema with another in place of each that an item, a key's value or any other key's value must fit. */
+export function withParts(schema: Schema, other: (part: Schema) => Schema): Schema {
+  const result: Record<string, unknown> = { ...schema };
+  for (const key of ["items", "additionalProperties"]) {
+    const part = schema[key];
+    if (part !== null && typeof part === "object") result[key] = other(part as Schema);
+  }
+  const properties = schema["properties"];
+  if (properties !== undefined)
+    result["properties"] = Object.fromEntries(
+      Object.entries(properties as Record<string, Schema>).map(([key, part]) => [key, other(part)]),
+    );
+  return result;
+}
+
 const string: Schema = { type: "string", minLength: 1 };
 const text: Schema = { type: "string" };
 /** A scalar that may be a template: what it renders to is typed later. */

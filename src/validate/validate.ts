@@ -2,28 +2,64 @@ import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import type { Problem, Problems } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
 import { type Loaded, type Path, positionOf } from "../load/marks.ts";
-import { type Kind, kinds, type Schema } from "./schema.ts";
+import { type Kind, kinds, type Schema, withParts } from "./schema.ts";
 
 const compiled = new Map<Schema, ValidateFunction>();
+let compiler: Ajv | undefined;
 
 function validator(schema: Schema): ValidateFunction {
   let found = compiled.get(schema);
   if (found === undefined) {
-    const ajv = new Ajv({
-      allErrors: true,
-      verbose: true,
-      allowUnionTypes: true,
-      strictRequired: false,
-      // A schema is used a few times in a run: making its function better takes longer than it saves.
-      code: { optimize: false },
-      validateSchema: false,
-    });
-    // What the describing of a mistake reads.
-    ajv.addVocabulary(["since", "secret"]);
-    found = ajv.compile(schema);
+    if (compiler === undefined) {
+      compiler = new Ajv({
+        allErrors: true,
+        verbose: true,
+        allowUnionTypes: true,
+        strictRequired: false,
+        // A schema is used a few times in a run: making its function better takes longer than it saves.
+        code: { optimize: false },
+        validateSchema: false,
+        meta: false,
+        inlineRefs: false,
+      });
+      // What the describing of a mistake reads.
+      compiler.addVocabulary(["since", "secret"]);
+    }
+    found = compiler.compile(withDefinitions(schema));
     compiled.set(schema, found);
   }
   return found;
+}
+
+/**
+ * The same schema, in which a part that stands at several places (one object: `schema.ts` names them) is a definition
+ * that those places refer to. Compiling writes code for each place otherwise: for a site five times as much, which
+ * took longer than all else that a small site's check does. Errors are the same: what they name as the schema is the
+ * part, wherever it stands. Names of properties are left as they are, as errors in them know the name only there.
+ */
+function withDefinitions(schema: Schema): Schema {
+  const places = new Map<Schema, number>();
+  const count = (part: Schema): Schema => {
+    const before = places.get(part) ?? 0;
+    places.set(part, before + 1);
+    return before === 0 ? withParts(part, count) : part;
+  };
+  count(schema);
+  const definitions: Record<string, Schema> = {};
+  const references = new Map<Schema, Schema>();
+  const replace = (part: Schema): Schema => {
+    if ((places.get(part) ?? 0) < 2) return withParts(part, replace);
+    let reference = references.get(part);
+    if (reference === undefined) {
+      const name = `part${references.size}`;
+      reference = { $ref: `#/$defs/${name}` };
+      references.set(part, reference);
+      definitions[name] = withParts(part, replace);
+    }
+    return reference;
+  };
+  const whole = withParts(schema, replace);
+  return references.size === 0 ? schema : { ...whole, $defs: definitions };
 }
 
 /**
