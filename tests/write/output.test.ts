@@ -14,9 +14,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
 import { type RenderOptions, type RenderResult, render } from "../../src/commands/render.ts";
 import { makePackage } from "../cases/cases.ts";
+import { bundled, type Program } from "../support/program.ts";
 import { suite } from "../support/suite.ts";
 
 const here = import.meta.dirname;
@@ -40,10 +42,15 @@ suite("output", (test) => {
   let packageRoot = "";
   let cwd = "";
   let tree = "";
-  test.before(() => {
+  let program: Program;
+  test.before(async () => {
     packageRoot = makePackage();
+    program = await bundled("tests/write/render-here.ts");
   });
-  test.after(() => rmSync(packageRoot, { recursive: true, force: true }));
+  test.after(() => {
+    program.remove();
+    rmSync(packageRoot, { recursive: true, force: true });
+  });
   test.before.each(() => {
     cwd = mkdtempSync(join(tmpdir(), "seedsmith-output-"));
     tree = join(cwd, "build", "lab");
@@ -74,10 +81,9 @@ suite("output", (test) => {
   const child = (fail: string, path = ""): { signal: string | null; status: number | null; stderr: string } =>
     spawnSync(
       process.execPath,
-      ["--import", "tsx", "--import", join(here, "fail.mjs"), join(here, "render-here.ts"), packageRoot, cwd],
+      ["--import", pathToFileURL(join(here, "fail.mjs")).href, program.path, packageRoot, cwd],
       {
         encoding: "utf8",
-        cwd: join(here, "..", ".."),
         env: { ...process.env, SEEDSMITH_TEST_FAIL: fail, SEEDSMITH_TEST_PATH: path },
       },
     );

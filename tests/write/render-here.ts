@@ -3,7 +3,7 @@ import { render } from "../../src/commands/render.ts";
 import { formatProblems } from "../../src/core/report.ts";
 
 const [packageRoot = "", cwd = ""] = process.argv.slice(2);
-const { problems } = await render({
+render({
   packageRoot,
   cwd,
   site: null,
@@ -12,6 +12,7 @@ const { problems } = await render({
   nodes: [],
   out: "build",
   workerUrl: null,
+}).then(({ problems }) => {
+  process.stderr.write(formatProblems(problems, () => null));
+  process.exitCode = problems.some(({ notice }) => notice !== true) ? 1 : 0;
 });
-process.stderr.write(formatProblems(problems, () => null));
-process.exitCode = problems.some(({ notice }) => notice !== true) ? 1 : 0;
