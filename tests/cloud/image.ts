@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { cpio, type Entry } from "../support/cpio.ts";
 
 /** In the order in which they can be inserted. */
 const modules = [
@@ -75,32 +76,6 @@ fi
 `;
 
 const powerButton = "#!/bin/busybox sh\npoweroff -f\n";
-
-interface Entry {
-  readonly path: string;
-  readonly mode: number;
-  readonly content: Buffer;
-}
-
-/** A cpio archive in the format that the kernel unpacks ("newc"). */
-export function cpio(entries: readonly Entry[]): Buffer {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  const put = (piece: Buffer): void => {
-    const padding = (4 - ((size + piece.length) % 4)) % 4;
-    pieces.push(piece, Buffer.alloc(padding));
-    size += piece.length + padding;
-  };
-  const all = [...entries, { path: "TRAILER!!!", mode: 0, content: Buffer.alloc(0) }];
-  all.forEach(({ path, mode, content }, index) => {
-    const name = Buffer.from(`${path}\0`);
-    const fields = [index + 1, mode, 0, 0, 1, 0, content.length, 0, 0, 0, 0, name.length, 0];
-    const head = `070701${fields.map((field) => field.toString(16).padStart(8, "0")).join("")}`;
-    put(Buffer.concat([Buffer.from(head), name]));
-    put(content);
-  });
-  return Buffer.concat(pieces);
-}
 
 function find(folder: string, name: RegExp): string {
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true }))

@@ -8,13 +8,10 @@ import { createHash } from "node:crypto";
 import {
   closeSync,
   copyFileSync,
-  existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   readSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -26,6 +23,8 @@ import { must } from "../../src/lab/command.ts";
 import { buildImage } from "../../src/lab/images/build.ts";
 import { imageOf } from "../../src/lab/images/store.ts";
 import { unpackPackages } from "../../src/lab/packages.ts";
+import { cpio } from "../support/cpio.ts";
+import { kept } from "../support/kept.ts";
 
 /** What a machine is given. */
 export interface StandIn {
@@ -120,23 +119,6 @@ done
 fail "the server does not take the report"
 `;
 
-/** Archives of the form "newc", which the kernel unpacks as its first root (Documentation/driver-api/early-userspace). */
-function cpio(
-  files: readonly { readonly name: string; readonly mode: number; readonly content: Buffer }[],
-): Buffer {
-  const parts: Buffer[] = [];
-  const pad = (length: number): Buffer => Buffer.alloc((4 - (length % 4)) % 4);
-  const entry = (name: string, mode: number, content: Buffer, index: number): void => {
-    const hex = (value: number): string => value.toString(16).toUpperCase().padStart(8, "0");
-    const numbers = [index, mode, 0, 0, 1, 0, content.length, 0, 0, 0, 0, name.length + 1, 0];
-    const head = Buffer.from(`070701${numbers.map(hex).join("")}${name}\0`);
-    parts.push(head, pad(head.length), content, pad(content.length));
-  };
-  for (const [index, { name, mode, content }] of files.entries()) entry(name, mode, content, index + 1);
-  entry("TRAILER!!!", 0, Buffer.alloc(0), 0);
-  return Buffer.concat(parts);
-}
-
 const mebibyte = 2 ** 20;
 
 /** Writes what of a raw disk is not empty. */
@@ -180,11 +162,8 @@ export async function standIn(cache: string, progress: (line: string) => void): 
     initrd: join(place, "initrd"),
     system: join(place, "debian-12.disk"),
   };
-  if (existsSync(place)) return files;
-  progress("making the stand-in for an installer");
-  mkdirSync(dirname(place), { recursive: true });
-  const making = mkdtempSync(join(dirname(place), ".making-"));
-  try {
+  await kept(place, async (making) => {
+    progress("making the stand-in for an installer");
     const packages = await unpackPackages(["busybox-static"], cache, progress);
     const busybox = join(packages.get("busybox-static") ?? "", "bin", "busybox");
     const folder = dirname(image.disk);
@@ -202,12 +181,12 @@ export async function standIn(cache: string, progress: (line: string) => void): 
     const found = (await must(["find", unpacked, "-name", "*.ko"])).trim().split("\n");
     const drivers = modules.flatMap((module) => found.filter((path) => path.endsWith(`/${module}.ko`)));
     const archive = cpio([
-      { name: "init", mode: 0o100755, content: Buffer.from(init) },
-      { name: "busybox", mode: 0o100755, content: readFileSync(busybox) },
-      { name: "dev", mode: 0o040755, content: Buffer.alloc(0) },
-      { name: "modules", mode: 0o040755, content: Buffer.alloc(0) },
+      { path: "init", mode: 0o100755, content: Buffer.from(init) },
+      { path: "busybox", mode: 0o100755, content: readFileSync(busybox) },
+      { path: "dev", mode: 0o040755, content: Buffer.alloc(0) },
+      { path: "modules", mode: 0o040755, content: Buffer.alloc(0) },
       ...drivers.map((path) => ({
-        name: `modules/${path.slice(path.lastIndexOf("/") + 1)}`,
+        path: `modules/${path.slice(path.lastIndexOf("/") + 1)}`,
         mode: 0o100644,
         content: readFileSync(path),
       })),
@@ -219,11 +198,6 @@ export async function standIn(cache: string, progress: (line: string) => void): 
     writeParts(raw, join(making, "debian-12.disk"));
     rmSync(raw);
     rmSync(unpacked, { recursive: true });
-    renameSync(making, place);
-  } catch (error) {
-    if (!existsSync(place)) throw error;
-  } finally {
-    rmSync(making, { recursive: true, force: true });
-  }
+  });
   return files;
 }

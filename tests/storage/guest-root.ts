@@ -3,21 +3,12 @@
  * the tools that curtin uses, where Debian has them. Built once and kept in the cache under a digest of its recipe.
  */
 import { createHash } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { machineApt, toDeb822 } from "../../src/lab/apt-sources.ts";
 import { must } from "../../src/lab/command.ts";
 import { removeTree } from "../../src/lab/tree.ts";
+import { kept } from "../support/kept.ts";
 
 /** Where the control disk's program is started from. */
 const init = `#!/bin/sh
@@ -67,11 +58,8 @@ export async function guestRoot(cache: string, progress: (line: string) => void)
     initrd: join(home, "initrd.img"),
     image: join(home, "root.img"),
   };
-  if (existsSync(home)) return found;
-  mkdirSync(join(cache, "storage"), { recursive: true });
-  const building = mkdtempSync(join(cache, "storage", ".building-"));
-  const root = join(building, "root");
-  try {
+  await kept(home, async (building) => {
+    const root = join(building, "root");
     await must(
       [
         "mmdebstrap",
@@ -114,13 +102,6 @@ export async function guestRoot(cache: string, progress: (line: string) => void)
     truncateSync(image, 2 * 2 ** 30);
     await must(["mkfs.ext4", "-q", "-F", "-d", root, image], { timeout: 300 });
     await removeTree(root);
-    try {
-      renameSync(building, home);
-    } catch (error) {
-      if (!existsSync(home)) throw error;
-    }
-  } finally {
-    rmSync(building, { recursive: true, force: true });
-  }
+  });
   return found;
 }
