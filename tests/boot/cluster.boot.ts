@@ -8,28 +8,15 @@ import type { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
 import { suite } from "../support/suite.ts";
 import { addNode, makeLab, story, Workspace } from "./rendered.ts";
+import { siteText } from "./site-text.ts";
 
 const components = join(import.meta.dirname, "..", "..", "templates", "components");
 const names = ["con01", "con02", "con03"] as const;
 
-const site = `site: boot
-target: debian-12
-networks:
-  management: { cidr: 10.0.0.0/24, gateway: 10.0.0.254, nameservers: [10.0.0.254] }
-  provider: { cidr: 198.51.100.0/24, gateway: 198.51.100.1 }
-access: { users: [{ name: ops, password: true }] }
-front: { name: cloud, address: 10.0.0.100 }
-nodes:
-${names
-  .map(
-    (name, index) => `  ${name}:
-    profile: environment
-    interfaces:
-      management: { mac: "52:54:00:0a:00:0${index + 1}", address: 10.0.0.${index + 1} }
-      provider: { mac: "52:54:00:cb:00:0${index + 1}" }
-`,
-  )
-  .join("")}`;
+const site = siteText(
+  Object.fromEntries(names.map((name, index) => [name, { profile: "environment", octet: index + 1 }])),
+  { more: "front: { name: cloud, address: 10.0.0.100 }\n" },
+);
 
 /** Tries again until it holds: members tell each other what has changed, and that takes its time. */
 async function soon(seconds: number, test: () => Promise<void>): Promise<void> {

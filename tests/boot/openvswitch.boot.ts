@@ -13,34 +13,15 @@ import { longest, openstack, until } from "../cloud/machines.ts";
 import { suite } from "../support/suite.ts";
 import { cache, say } from "./lab.ts";
 import { addNode, makeLab, story, Workspace } from "./rendered.ts";
+import { address, mac, siteText } from "./site-text.ts";
 import { Virtual } from "./virtual.ts";
 
-const site = `site: boot
-target: debian-12
-networks:
-  management: { cidr: 10.0.0.0/24, gateway: 10.0.0.254, nameservers: [10.0.0.254] }
-  provider: { cidr: 198.51.100.0/24, gateway: 198.51.100.1, nameservers: [198.51.100.1] }
-access: { users: [{ name: ops, password: true }] }
-nodes:
-  con01:
-    profile: interfaces
-    size: { cpus: 2, memory: 6G }
-    interfaces:
-      management: { mac: "52:54:00:0a:00:01", address: 10.0.0.1 }
-      provider: { mac: "52:54:00:cb:00:01" }
-  net01:
-    profile: network
-    size: { cpus: 2, memory: 2G, disk: 12G }
-    interfaces:
-      management: { mac: "52:54:00:0a:00:04", address: 10.0.0.4 }
-      provider: { mac: "52:54:00:cb:00:04" }
-  com01:
-    profile: compute
-    size: { cpus: 2, memory: 3G, disk: 12G }
-    interfaces:
-      management: { mac: "52:54:00:0a:00:0b", address: 10.0.0.11 }
-      provider: { mac: "52:54:00:cb:00:0b" }
-options:
+const nodes = {
+  con01: { profile: "interfaces", octet: 1, size: "cpus: 2, memory: 6G" },
+  net01: { profile: "network", octet: 4, size: "cpus: 2, memory: 2G, disk: 12G" },
+  com01: { profile: "compute", octet: 11, size: "cpus: 2, memory: 3G, disk: 12G" },
+};
+const options = `options:
   openstack: { networking: self-service, l2_agent: openvswitch }
   nova-controller: { discover_interval: 10 }
   launch-instance: { provider_pool: 198.51.100.101-198.51.100.199, allow: [icmp, tcp/22, tcp/80] }
@@ -62,26 +43,26 @@ suite("Open vSwitch", (test) => {
   const workspace = new Workspace();
   test.before(async () => {
     testImage(cache);
-    workspace.write("site.yaml", site);
+    workspace.write("site.yaml", siteText(nodes, { more: options, names: true }));
     workspace.write("profiles/interfaces.yaml", interfaces);
     workspace.render();
     lab = await makeLab();
     con01 = await addNode(lab, workspace, "con01");
-    const virtual = async (name: string, octet: string, address: string, memory: number): Promise<Virtual> =>
+    const virtual = async (name: "net01" | "com01", memory: number): Promise<Virtual> =>
       await Virtual.make(lab, {
         name,
         seed: workspace.path(name),
-        address,
-        cards: [
-          { segment: "management", mac: `52:54:00:0a:00:${octet}` },
-          { segment: "provider", mac: `52:54:00:cb:00:${octet}` },
-        ],
+        address: address(nodes[name]),
+        cards: (["management", "provider"] as const).map((segment) => ({
+          segment,
+          mac: mac(nodes[name], segment),
+        })),
         cpus: 2,
         memory,
         disk: 12,
       });
-    net01 = await virtual("net01", "04", "10.0.0.4", 2048);
-    com01 = await virtual("com01", "0b", "10.0.0.11", 3072);
+    net01 = await virtual("net01", 2048);
+    com01 = await virtual("com01", 3072);
   });
   test.after(async () => {
     if (process.env.SEEDSMITH_KEEP === "1") {

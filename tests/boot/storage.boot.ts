@@ -9,28 +9,15 @@ import { openstack, until } from "../cloud/machines.ts";
 import { suite } from "../support/suite.ts";
 import { say } from "./lab.ts";
 import { addNode, makeLab, story, Workspace } from "./rendered.ts";
+import { address as addressOf, mac, siteText } from "./site-text.ts";
 import { Virtual } from "./virtual.ts";
 
-const address = "10.0.0.41";
-const site = `site: boot
-target: debian-12
-networks:
-  management: { cidr: 10.0.0.0/24, gateway: 10.0.0.254, nameservers: [10.0.0.254] }
-  provider: { cidr: 198.51.100.0/24, gateway: 198.51.100.1 }
-access: { users: [{ name: ops, password: true }] }
-nodes:
-  con01:
-    profile: controller
-    size: { cpus: 2, memory: 6G }
-    interfaces:
-      management: { mac: "52:54:00:0a:00:01", address: 10.0.0.1 }
-      provider: { mac: "52:54:00:cb:00:01" }
-  blk01:
-    profile: storage
-    size: { cpus: 2, memory: 2G, disk: 12G }
-    interfaces:
-      management: { mac: "52:54:00:0a:00:29", address: ${address} }
-options:
+const nodes = {
+  con01: { profile: "controller", octet: 1, size: "cpus: 2, memory: 6G" },
+  blk01: { profile: "storage", octet: 41, size: "cpus: 2, memory: 2G, disk: 12G", provider: false },
+};
+const address = addressOf(nodes.blk01);
+const options = `options:
   openstack: { l2_agent: linuxbridge }
   cinder-storage: { device: /dev/disk/by-id/virtio-volumes }
 `;
@@ -58,7 +45,7 @@ suite("a storage node", (test) => {
   let way: Connection;
   const workspace = new Workspace();
   test.before(async () => {
-    workspace.write("site.yaml", site);
+    workspace.write("site.yaml", siteText(nodes, { more: options }));
     workspace.render();
     lab = await makeLab();
     con01 = await addNode(lab, workspace, "con01", ["/dev/net/tun"]);
@@ -66,7 +53,7 @@ suite("a storage node", (test) => {
       name: "blk01",
       seed: workspace.path("blk01"),
       address,
-      cards: [{ segment: "management", mac: "52:54:00:0a:00:29" }],
+      cards: [{ segment: "management", mac: mac(nodes.blk01, "management") }],
       cpus: 2,
       memory: 2048,
       disk: 12,
