@@ -186,7 +186,7 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault, made: Made): 
     (script) =>
       writeFilesItem({
         path: script.path,
-        permissions: "0755",
+        permissions: script.mode,
         content: script.text,
         from: { file: script.file, line: 1, column: 1 },
         lines: [{ count: lineCount(script.text), file: script.file, line: 1, step: 1 }],

@@ -96,9 +96,10 @@ export interface PlannedFile {
   readonly from: Position;
 }
 
-/** A script of a component, verbatim. */
+/** A script of a component, or what one imports, verbatim. */
 export interface Script {
   readonly path: string;
+  readonly mode: "0755" | "0644";
   readonly text: string;
   readonly file: string;
 }

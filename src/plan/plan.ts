@@ -415,7 +415,7 @@ class NodePlanner {
     const known = this.#shared.find(of, key, scope);
     if (known !== null) {
       for (const name of known.taken.used) this.#used?.(name);
-      for (const script of known.taken.scripts) this.#scripts.set(script.path, script);
+      for (const script of known.taken.scripts) this.#keepScript(script);
       return known.result as T;
     }
     if (this.#taken !== null) throw new Error("what is made once is made of nothing else that is");
@@ -1143,11 +1143,10 @@ class NodePlanner {
   ): readonly Filled[] {
     if (doc.script !== undefined) {
       const file = this.#script(owner, doc.script, [...path, "script"]);
-      const place = `/usr/local/lib/seedsmith/${file?.component ?? owner.title}/${file?.name ?? doc.script}`;
+      const place = scriptPath(file?.component ?? owner.title, file?.name ?? doc.script);
       if (file !== null) {
-        const script = { path: place, text: file.text, file: file.shown };
-        this.#scripts.set(place, script);
-        this.#taken?.scripts.push(script);
+        this.#putScript({ path: place, mode: "0755", text: file.text, file: file.shown });
+        this.#putImports(file.component, new Set());
       }
       return [
         place,
@@ -1155,6 +1154,32 @@ class NodePlanner {
       ];
     }
     return (doc.run ?? []).map((arg, index) => this.#plain(arg, scope, owner, [...path, "run", index]));
+  }
+
+  #putScript(script: Script): void {
+    this.#keepScript(script);
+    this.#taken?.scripts.push(script);
+  }
+
+  /** Once a node. What is run, and imported besides, stays what can be run. */
+  #keepScript(script: Script): void {
+    if (this.#scripts.get(script.path)?.mode !== "0755") this.#scripts.set(script.path, script);
+  }
+
+  /** Puts what a component's scripts import, and what that imports in turn, where scripts of the component are put. */
+  #putImports(name: string, seen: Set<string>): void {
+    const component = this.#library.components.get(name);
+    if (component === undefined || seen.has(name)) return;
+    seen.add(name);
+    const { doc, loaded } = component;
+    const owner: Owner = { title: name, component, nouns: doc, loaded, path: [], rank: 0 };
+    for (const [index, item] of (doc.imports ?? []).entries()) {
+      const file = this.#script(owner, item, ["imports", index]);
+      if (file === null) continue;
+      const path = scriptPath(file.component, file.name);
+      this.#putScript({ path, mode: "0644", text: file.text, file: file.shown });
+      this.#putImports(file.component, seen);
+    }
   }
 
   #env(
@@ -1643,6 +1668,11 @@ class NodePlanner {
     }
     return [...found].sort((a, b) => a.index - b.index);
   }
+}
+
+/** Where a file of a component's folder lies on a node that runs it: components beside each other, as in the library. */
+function scriptPath(component: string, name: string): string {
+  return `/usr/local/lib/seedsmith/${component}/${name}`;
 }
 
 const deep = new WeakMap<Component, Set<string>>();

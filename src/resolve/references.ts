@@ -265,6 +265,8 @@ class References {
         this.#componentName(typeof item === "string" ? item : item.use, loaded, path);
       }
     }
+    for (const [index, name] of (doc.imports ?? []).entries())
+      this.#file(name, loaded, ["imports", index], scope as Scope, component, false);
     const words = new Set<string>(["debian", "ubuntu"]);
     for (const { doc: target } of this.#library.targets.values()) words.add(target.target).add(target.family);
     for (const [word, value] of Object.entries(doc.names ?? {})) {
@@ -529,8 +531,9 @@ class References {
   ): void {
     // Names that leave the folder are the plan's to refuse.
     if (name.startsWith("/") || name.split("/").includes("..") || name.includes("{{")) return;
-    // A script may be another component's, `component:file`; whether that one is required is the plan's to say.
-    const [, other, bare] = (path.at(-1) === "script" && /^([^:]+):(.*)$/.exec(name)) || [];
+    // A script, or what scripts import, may be another component's, `component:file`.
+    const isScript = path.at(-1) === "script" || path.at(0) === "imports";
+    const [, other, bare] = (isScript && /^([^:]+):(.*)$/.exec(name)) || [];
     const owner = other === undefined ? component : this.#library.components.get(other);
     if (owner === undefined) {
       this.#componentName(other ?? "", loaded, path);

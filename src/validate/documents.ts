@@ -171,6 +171,8 @@ export interface ComponentDoc extends Nouns {
   readonly summary: string;
   readonly requires?: readonly (string | { readonly use: string; readonly when?: When })[];
   readonly after?: readonly string[];
+  /** Files that its scripts import: of its folder, or `component:file`. */
+  readonly imports?: readonly string[];
   readonly options?: { readonly [name: string]: OptionDoc };
   readonly secrets?: { readonly [name: string]: { readonly kind: "password" | "fernet" | "token" } };
   readonly names?: { readonly [word: string]: string | { readonly [target: string]: string } };

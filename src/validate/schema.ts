@@ -263,6 +263,7 @@ export const component: Schema = object(
       additionalProperties: false,
     }),
     after: list(string),
+    imports: list(string),
     options: map(option, { pattern: "^[a-z][a-z0-9_]*$" }),
     secrets,
     names,

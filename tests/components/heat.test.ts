@@ -1,17 +1,11 @@
 /** A service that came after all others, as data alone. */
-import { execFile, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { fill } from "../../src/core/text.ts";
 import type { NodePlan } from "../../src/plan/model.ts";
 import { actionsOf, compileSite, exampleTargets, root } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
-
-const python = process.env.PYTHON ?? "python3";
-const absent = spawnSync(python, ["--version"]).error !== undefined;
+import { absent, account, answering, json, run, token } from "./scripts.ts";
 
 /** Plans of the fixture site on a target. */
 async function plans(target: string): Promise<ReadonlyMap<string, NodePlan>> {
@@ -82,29 +76,18 @@ suite("heat", (test) => {
     word = "abcdefghijkl",
   ): Promise<{ readonly code: number; readonly error: string; readonly left: number }> {
     const stacks = new Map<string, Stack>();
-    const json = (response: ServerResponse, code: number, value: unknown, headers = {}): void => {
-      response.writeHead(code, { "Content-Type": "application/json", Connection: "close", ...headers });
-      response.end(JSON.stringify(value));
-    };
-    const server = createServer((request, response) => {
-      request.resume();
-      request.on("end", () => {
-        const { method, url = "" } = request;
-        if (url === "/v3/auth/tokens")
-          json(
-            response,
-            201,
-            { token: { project: { id: "p1" }, domain: { id: "d1" } } },
-            { "X-Subject-Token": "t" },
-          );
-        else if (url === "/v1/p1/services")
+    const done = await answering(
+      (asked, response) => {
+        const { method, path } = asked;
+        if (token(asked, response)) return;
+        if (path === "/v1/p1/services")
           json(response, 200, {
             services: [
               { hostname: "orc01", host: "orc01", status: "up" },
               { hostname: "orc02", host: "orc02", status: "down" },
             ],
           });
-        else if (url === "/v1/p1/stacks" && method === "POST") {
+        else if (path === "/v1/p1/stacks" && method === "POST") {
           stacks.set("seedsmith-check-orc01", {
             id: "s1",
             stack_status: status,
@@ -115,38 +98,18 @@ suite("heat", (test) => {
           stacks.clear();
           response.writeHead(204, { Connection: "close" });
           response.end();
-        } else if (url.startsWith("/v1/p1/stacks/")) {
-          const stack = stacks.get(url.split("/")[4] ?? "");
+        } else if (path.startsWith("/v1/p1/stacks/")) {
+          const stack = stacks.get(path.split("/")[4] ?? "");
           json(response, stack === undefined ? 404 : 200, { stack });
-        } else json(response, url === "/v3/users?domain_id=d1" ? 200 : 403, { users: [] });
-      });
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    try {
-      const { code, error } = await new Promise<{ code: number; error: string }>((resolve) =>
-        execFile(
-          python,
-          ["-B", join(root, "templates/components/heat/stacks.py"), ...args(url)],
-          {
-            env: {
-              PATH: process.env.PATH ?? "",
-              OS_AUTH_URL: `${url}/v3`,
-              OS_USERNAME: "heat",
-              OS_PASSWORD: "x",
-              ...(args(url)[0] === "domain" ? {} : { OS_PROJECT_NAME: "service" }),
-            },
-          },
-          (failed, _, errors) =>
-            resolve({ code: failed === null ? 0 : Number(failed.code ?? -1), error: errors }),
-        ),
-      );
-      return { code, error, left: stacks.size };
-    } finally {
-      server.close();
-      server.closeAllConnections();
-    }
+        } else json(response, path === "/v3/users?domain_id=d1" ? 200 : 403, { users: [] });
+      },
+      (url) => {
+        const { OS_PROJECT_NAME = "", ...env } = account(url);
+        const project = args(url)[0] === "domain" ? {} : { OS_PROJECT_NAME };
+        return run("heat/stacks.py", { args: args(url), env: { ...env, ...project } });
+      },
+    );
+    return { ...done, left: stacks.size };
   }
 
   test("engine: up, down, never seen", async () => {

@@ -2,7 +2,7 @@
  * The components' scripts against small servers on loopback that speak just enough of each protocol to accept and to
  * refuse. Real servers are the boot test's.
  */
-import { type ExecFileException, execFile, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -11,45 +11,10 @@ import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import * as assert from "uvu/assert";
+import { listFiles } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
-
-const components = fileURLToPath(new URL("../../templates/components", import.meta.url));
-const python = process.env.PYTHON ?? "python3";
-const absent = spawnSync(python, ["--version"]).error !== undefined;
-
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly error: string;
-}
-
-interface Call {
-  readonly args?: readonly string[];
-  readonly env?: { readonly [name: string]: string };
-  readonly stdin?: string;
-}
-
-/** Runs a script of a component as the runner does: an environment of its own, nothing inherited but the PATH. */
-function run(script: string, { args = [], env = {}, stdin = "" }: Call = {}): Promise<Outcome> {
-  const command = script.endsWith(".py") ? [python, "-B"] : ["sh"];
-  return new Promise((resolve) => {
-    const done = (error: ExecFileException | null, out: string, errors: string): void =>
-      resolve({
-        code: error === null ? 0 : typeof error.code === "number" ? error.code : -1,
-        out,
-        error: errors,
-      });
-    const child = execFile(
-      command[0] as string,
-      [...command.slice(1), join(components, script), ...args],
-      { env: { PATH: process.env.PATH ?? "", LANG: "C.UTF-8", ...env }, timeout: 120_000 },
-      done,
-    );
-    child.stdin?.end(stdin);
-  });
-}
+import { absent, account, answering, components, json, type Outcome, python, run, token } from "./scripts.ts";
 
 /** Runs `use` with a TCP server that gives every connection to `talk`. */
 async function serving<T>(talk: (socket: Socket) => void, use: (port: number) => Promise<T>): Promise<T> {
@@ -97,7 +62,23 @@ async function withCommands<T>(
 
 suite("scripts: the components' own", (test) => {
   test("are run where there is Python", () => {
-    if (absent) console.log(`skipped: the components' scripts need ${python}`);
+    if (absent) console.log("skipped: the components' scripts need Python");
+  });
+
+  test("are Python 3.9 by their grammar", () => {
+    if (absent) return;
+    const files = listFiles(components).filter((file) => file.endsWith(".py"));
+    assert.ok(files.length > 30);
+    const read =
+      "import ast, sys\nfor f in sys.argv[1:]: ast.parse(open(f).read(), f, feature_version=(3, 9))";
+    const { status, stderr } = spawnSync(
+      python,
+      ["-c", read, ...files.map((file) => join(components, file))],
+      {
+        encoding: "utf8",
+      },
+    );
+    assert.is(status, 0, stderr);
   });
 });
 
@@ -710,26 +691,12 @@ suite("scripts: keystone", (test) => {
     }
   }
 
-  const serve = async <T>(keystone: Keystone, use: (url: string) => Promise<T>): Promise<T> => {
-    const server = createHttpServer((request, response) => {
-      let body = "";
-      request.on("data", (chunk: Buffer) => {
-        body += chunk.toString();
-      });
-      request.on("end", () => {
-        const [status, answer] = keystone.answer(request.method ?? "", request.url ?? "", body);
-        response.writeHead(status, status === 201 ? { "X-Subject-Token": "token" } : {});
-        response.end(answer === null ? "" : JSON.stringify(answer));
-      });
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    try {
-      return await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    } finally {
-      server.close();
-    }
-  };
+  const serve = <T>(keystone: Keystone, use: (url: string) => Promise<T>): Promise<T> =>
+    answering(({ method, path, body }, response) => {
+      const [status, answer] = keystone.answer(method, path, body);
+      response.writeHead(status, status === 201 ? { "X-Subject-Token": "token" } : {});
+      response.end(answer === null ? "" : JSON.stringify(answer));
+    }, use);
   const objects = [
     { kind: "region", name: "RegionOne" },
     { kind: "project", name: "service", domain: "Default" },
@@ -822,33 +789,20 @@ suite("scripts: nova, neutron and the first instance's objects", (test) => {
     use: (url: string) => Promise<T>,
     regions: { readonly [type: string]: string } = {},
   ): Promise<T> => {
-    let url = "";
-    const server = createHttpServer((request, response) => {
-      const path = (request.url ?? "").replace(/\?.*/, "");
-      const catalog = ["compute", "image", "network", "placement"].map((type) => ({
-        type,
-        endpoints: [{ interface: "internal", url: `${url}/${type}`, region: regions[type] ?? "RegionOne" }],
-      }));
-      const token = { project: { id: "p0" }, catalog };
-      const answer = path === "/v3/auth/tokens" ? { token } : answers[path];
-      response.writeHead(answer === undefined ? 404 : 200, { "X-Subject-Token": "token" });
-      response.end(JSON.stringify(answer ?? {}));
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    try {
-      return await use(url);
-    } finally {
-      server.close();
-    }
+    let place = "";
+    return await answering(
+      (asked, response) => {
+        const answer = answers[asked.path.replace(/\?.*/, "")];
+        if (token(asked, response, place, regions)) return;
+        if (asked.request.headers["x-auth-token"] !== "t") json(response, 401, {});
+        else json(response, answer === undefined ? 404 : 200, answer ?? {});
+      },
+      (url) => {
+        place = url;
+        return use(url);
+      },
+    );
   };
-  const account = (url: string): { readonly [name: string]: string } => ({
-    OS_AUTH_URL: `${url}/v3`,
-    OS_USERNAME: "nova",
-    OS_PASSWORD: "secret",
-    OS_PROJECT_NAME: "service",
-  });
   const hypervisors = (state: string, address: string): object => ({
     hypervisors: [
       { service: { host: "com01" }, state, host_ip: address, hypervisor_hostname: "com01.example" },
@@ -887,6 +841,60 @@ suite("scripts: nova, neutron and the first instance's objects", (test) => {
     const other = await ask(true, "10.0.0.99");
     assert.is(other.code, 1);
     assert.match(other.error, "10.0.0.99 has an agent as com01 too");
+  });
+
+  test("services-up: up, down, never seen; a compute node must be in a cell, and its hypervisor up", async () => {
+    const services = [
+      { binary: "nova-scheduler", host: "com01", state: "up", status: "enabled" },
+      { binary: "nova-conductor", host: "com01", state: "up", status: "disabled" },
+      { binary: "nova-compute", host: "com01", state: "up", status: "enabled" },
+    ];
+    const ask = (state: string, ...wanted: string[]): Promise<Outcome> =>
+      cloud(
+        {
+          "/compute/os-services": { services },
+          "/compute/os-hypervisors/detail":
+            state === "" ? { hypervisors: [] } : hypervisors(state, "10.0.0.11"),
+        },
+        (url) =>
+          run("nova-common/services-up.py", {
+            args: [`${url}/compute`, "com01", ...wanted],
+            env: account(url),
+          }),
+      );
+    assert.equal(await ask("up", "nova-scheduler", "nova-compute"), { code: 0, out: "", error: "" });
+    assert.equal(await ask("up", "nova-conductor", "nova-novncproxy"), {
+      code: 1,
+      out: "",
+      error: "nova-conductor on com01 is up and disabled; nova-novncproxy on com01 has never reported\n",
+    });
+    assert.match((await ask("", "nova-compute")).error, "com01 is not mapped to a cell yet");
+    assert.match((await ask("down", "nova-compute")).error, "the hypervisor of com01 is down");
+    assert.is((await ask("", "nova-scheduler")).code, 0, "only a compute node has a hypervisor");
+  });
+
+  test("agents-alive: on each host; one that is dead, switched off or was never there is named", async () => {
+    const agent = (host: string, alive: boolean, admin_state_up = true): object => ({
+      host,
+      binary: "neutron-dhcp-agent",
+      alive,
+      admin_state_up,
+    });
+    const agents = [agent("net01", true), agent("net02", false), agent("net03", true, false)];
+    const ask = (hosts: string): Promise<Outcome> =>
+      cloud({ "/network/v2.0/agents": { agents } }, (url) =>
+        run("neutron-common/agents-alive.py", {
+          args: [`${url}/network`, hosts, "neutron-dhcp-agent"],
+          env: account(url),
+        }),
+      );
+    assert.is((await ask("net01,")).code, 0);
+    const bad = ["net02 is not alive", "net03 is switched off", "net04 has never reported"];
+    assert.equal(await ask("net01,net02,net03,net04"), {
+      code: 1,
+      out: "",
+      error: `${bad.map((text) => `neutron-dhcp-agent on ${text}`).join("; ")}\n`,
+    });
   });
 
   test("finds-services: the regions of nova.conf, and what placement knows", async () => {

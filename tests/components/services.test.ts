@@ -2,105 +2,32 @@
  * Scripts of the services that are optional to the smallest cloud, against small servers on loopback. Real services are the
  * boot tests'.
  */
-import { execFile, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import * as assert from "uvu/assert";
 import { suite } from "../support/suite.ts";
-
-const components = fileURLToPath(new URL("../../templates/components", import.meta.url));
-const python = process.env.PYTHON ?? "python3";
-const absent = spawnSync(python, ["--version"]).error !== undefined;
-
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly error: string;
-}
+import {
+  type Asked,
+  absent,
+  account,
+  json,
+  type Outcome,
+  run as runScript,
+  answering as serving,
+  token,
+} from "./scripts.ts";
 
 /** Runs a script of a component with nothing inherited but the PATH. */
-function run(
+const run = (
   script: string,
   args: readonly string[],
   env: { readonly [name: string]: string } = {},
-): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(
-      python,
-      ["-B", join(components, script), ...args],
-      { env: { PATH: process.env.PATH ?? "", LANG: "C.UTF-8", ...env } },
-      (error, out, errors) =>
-        resolve({
-          code: error === null ? 0 : typeof error.code === "number" ? error.code : -1,
-          out,
-          error: errors,
-        }),
-    );
-  });
-}
-
-interface Asked {
-  readonly method: string;
-  readonly path: string;
-  readonly body: string;
-  readonly request: IncomingMessage;
-}
-
-/** Runs `use` with an HTTP server. */
-async function serving<T>(
-  answer: (asked: Asked, response: ServerResponse) => void,
-  use: (url: string) => Promise<T>,
-): Promise<T> {
-  const server = createServer((request, response) => {
-    let body = "";
-    request.setEncoding("utf8").on("data", (text: string) => {
-      body += text;
-    });
-    request.on("end", () =>
-      answer({ method: request.method ?? "", path: request.url ?? "", body, request }, response),
-    );
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  try {
-    return await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-  } finally {
-    server.close();
-    server.closeAllConnections();
-  }
-}
-
-const json = (response: ServerResponse, status: number, value: unknown, headers = {}): void => {
-  response.writeHead(status, { "Content-Type": "application/json", Connection: "close", ...headers });
-  response.end(JSON.stringify(value));
-};
-
-const account = (url: string): { readonly [name: string]: string } => ({
-  OS_AUTH_URL: `${url}/v3`,
-  OS_USERNAME: "cinder",
-  OS_PASSWORD: "right",
-  OS_PROJECT_NAME: "service",
-});
-
-/** Answers a request for a token; says whether it was one. */
-function token({ path, body }: Asked, response: ServerResponse): boolean {
-  if (path !== "/v3/auth/tokens") return false;
-  if (!body.includes('"right"')) json(response, 401, { error: {} });
-  else
-    json(
-      response,
-      201,
-      { token: { project: { id: "p1" }, domain: { id: "d1" } } },
-      { "X-Subject-Token": "t" },
-    );
-  return true;
-}
+): Promise<Outcome> => runScript(script, { args, env });
 
 suite("scripts: horizon", (test) => {
   if (absent) return;

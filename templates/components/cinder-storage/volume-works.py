@@ -7,34 +7,18 @@ Holds (exit 0) when all of it worked. The scheduler may choose another storage n
 Whatever happens the volume is deleted again, and what an earlier run left behind.
 """
 import hashlib
-import json
-import os
 import socket
 import struct
 import sys
 import time
-import urllib.error
-import urllib.request
+
+sys.path.append(sys.path[0] + "/../openstack")
+from openstack_api import Session as Login
 
 base, here = sys.argv[1:3]
-env = os.environ
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 NAME = "seedsmith-check-%s" % here.partition("@")[0]
 INITIATOR = "iqn.1993-08.org.debian:seedsmith-check"
 deadline = time.monotonic() + 240
-
-
-def call(method, url, body=None, **headers):
-    """The answer's JSON, and its headers."""
-    headers["Content-Type"] = "application/json"
-    data = None if body is None else json.dumps(body).encode()
-    try:
-        with opener.open(urllib.request.Request(url, data, headers, method=method), timeout=60) as answer:
-            text = answer.read()
-            return (json.loads(text) if text else {}), answer.headers
-    except urllib.error.HTTPError as error:
-        error.msg = "%s: %s" % (error.msg, error.read(500).decode(errors="replace"))
-        raise
 
 
 def waiting(what, holds):
@@ -108,17 +92,17 @@ class Session:
         sys.exit("%s tells no size of its disk %d" % (self.target, lun))
 
 
-def clear(url, key):
+def clear():
     """Deletes what this check made, now or before."""
-    listed = call("GET", "%s/volumes/detail?name=%s" % (url, NAME), **key)[0]["volumes"]
+    listed = cinder.get(url + "/volumes/detail", name=NAME)["volumes"]
     for one in listed:
         for attached in one.get("attachments") or []:
-            call("DELETE", "%s/attachments/%s" % (url, attached["attachment_id"]), **key)
+            cinder.ask("DELETE", "%s/attachments/%s" % (url, attached["attachment_id"]))
         if one["status"] != "deleting":
-            call("DELETE", "%s/volumes/%s" % (url, one["id"]), **key)
+            cinder.ask("DELETE", "%s/volumes/%s" % (url, one["id"]))
 
     def gone():
-        left = call("GET", "%s/volumes/detail?name=%s" % (url, NAME), **key)[0]["volumes"]
+        left = cinder.get(url + "/volumes/detail", name=NAME)["volumes"]
         bad = [one for one in left if one["status"].startswith("error")]
         if bad:
             sys.exit("the volume %s cannot be deleted: %s" % (bad[0]["id"], bad[0]["status"]))
@@ -128,20 +112,15 @@ def clear(url, key):
         waiting("deletion of the volume", gone)
 
 
+cinder = Login({"OpenStack-API-Version": "volume 3.54"}, timeout=60)
+url = "%s/%s" % (base, cinder.project)
 try:
-    domain = {"name": "Default"}
-    user = {"name": env["OS_USERNAME"], "domain": domain, "password": env["OS_PASSWORD"]}
-    scope = {"project": {"name": env["OS_PROJECT_NAME"], "domain": domain}}
-    auth = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-    answer, headers = call("POST", env["OS_AUTH_URL"] + "/auth/tokens", auth)
-    url = "%s/%s" % (base, answer["token"]["project"]["id"])
-    key = {"X-Auth-Token": headers["X-Subject-Token"], "OpenStack-API-Version": "volume 3.54"}
-    clear(url, key)
-    volume = call("POST", url + "/volumes", {"volume": {"name": NAME, "size": 1}}, **key)[0]["volume"]
+    clear()
+    volume = cinder.ask("POST", url + "/volumes", {"volume": {"name": NAME, "size": 1}})["volume"]
     try:
 
         def ready():
-            one = call("GET", "%s/volumes/%s" % (url, volume["id"]), **key)[0]["volume"]
+            one = cinder.get("%s/volumes/%s" % (url, volume["id"]))["volume"]
             if one["status"].startswith("error"):
                 sys.exit("the volume's status is %s" % one["status"])
             return one if one["status"] == "available" else None
@@ -150,7 +129,7 @@ try:
         host = made.get("os-vol-host-attr:host", "").partition("#")[0]
         connector = {"initiator": INITIATOR, "ip": "127.0.0.1", "host": NAME, "multipath": False, "platform": "x86_64", "os_type": "linux"}
         wanted = {"attachment": {"volume_uuid": volume["id"], "connector": connector, "mode": "rw"}}
-        attached = call("POST", url + "/attachments", wanted, **key)[0]["attachment"]
+        attached = cinder.ask("POST", url + "/attachments", wanted)["attachment"]
         way = attached["connection_info"]
         session = Session(way["target_portal"], way["target_iqn"], way.get("auth_username", ""), way.get("auth_password", ""))
         size = session.size(way["target_lun"])
@@ -159,8 +138,6 @@ try:
             sys.exit("the volume has %d bytes by iSCSI, not 1 GiB" % size)
         print("1 GiB on %s%s, by iSCSI from %s" % (host, "" if host == here else " (not this node)", way["target_portal"]))
     finally:
-        clear(url, key)
-except urllib.error.HTTPError as error:
-    sys.exit("%s: %s %s" % (error.url, error.code, error.msg))
+        clear()
 except OSError as error:
     sys.exit("%s: %s" % (base, getattr(error, "reason", None) or error))

@@ -7,16 +7,15 @@ Usage: stacks.py engine HEAT-URL HOST   an engine of that host reports that it i
 HEAT-URL without the project, such as http://con01:8004/v1.
 Environment: OS_AUTH_URL (ending in /v3), OS_USERNAME, OS_PASSWORD, and OS_PROJECT_NAME (not for `domain`).
 """
-import json
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
+
+sys.path.append(sys.path[0] + "/../openstack")
+from openstack_api import Failed, Session
 
 verb, *words = sys.argv[1:]
-env = os.environ
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+heat = Session(domain=words[0] if verb == "domain" else None, timeout=60)
 TEMPLATE = {
     "heat_template_version": "2018-08-31",
     "resources": {
@@ -27,31 +26,8 @@ TEMPLATE = {
 }
 
 
-def call(method, url, body=None, **headers):
-    """The answer's JSON, and its headers."""
-    headers["Content-Type"] = "application/json"
-    data = None if body is None else json.dumps(body).encode()
-    try:
-        with opener.open(urllib.request.Request(url, data, headers, method=method), timeout=60) as answer:
-            text = answer.read()
-            return (json.loads(text) if text else {}), answer.headers
-    except urllib.error.HTTPError as error:
-        error.msg = "%s: %s" % (error.msg, error.read(500).decode(errors="replace"))
-        raise
-
-
-def log_in(domain):
-    """The token's body and the header that carries it."""
-    user = {"name": env["OS_USERNAME"], "domain": {"name": domain}, "password": env["OS_PASSWORD"]}
-    project = env.get("OS_PROJECT_NAME")
-    scope = {"project": {"name": project, "domain": {"name": domain}}} if project else {"domain": {"name": domain}}
-    auth = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-    answer, headers = call("POST", env["OS_AUTH_URL"] + "/auth/tokens", auth)
-    return answer["token"], {"X-Auth-Token": headers["X-Subject-Token"]}
-
-
 def engine(url, host):
-    services = call("GET", url + "/services", **key)[0]["services"]
+    services = heat.get(url + "/services")["services"]
     mine = [one for one in services if one["hostname"] == host or one["host"] == host]
     if not mine:
         sys.exit("no engine of %s has ever reported" % host)
@@ -64,9 +40,9 @@ def stack(url, host):
 
     def look():
         try:
-            return call("GET", "%s/stacks/%s" % (url, name), **key)[0]["stack"]
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
+            return heat.get("%s/stacks/%s" % (url, name))["stack"]
+        except Failed as failed:
+            if failed.status == 404:
                 return None
             raise
 
@@ -85,12 +61,12 @@ def stack(url, host):
     def delete():
         one = look()
         if one:
-            call("DELETE", "%s/stacks/%s/%s" % (url, name, one["id"]), **key)
+            heat.ask("DELETE", "%s/stacks/%s/%s" % (url, name, one["id"]))
             settled("DELETE_COMPLETE", "DELETE_COMPLETE")
 
     delete()
     try:
-        call("POST", url + "/stacks", {"stack_name": name, "template": TEMPLATE, "timeout_mins": 5}, **key)
+        heat.ask("POST", url + "/stacks", {"stack_name": name, "template": TEMPLATE, "timeout_mins": 5})
         one = settled("CREATE_COMPLETE", "")
         word = one["outputs"][0].get("output_value") or ""
         if len(word) != 12:
@@ -99,14 +75,7 @@ def stack(url, host):
         delete()
 
 
-try:
-    token, key = log_in(words[0] if verb == "domain" else "Default")
-    if verb == "domain":
-        home = token["domain"]["id"]
-        call("GET", "%s/users?domain_id=%s" % (env["OS_AUTH_URL"], home), **key)
-    else:
-        {"engine": engine, "stack": stack}[verb]("%s/%s" % (words[0], token["project"]["id"]), words[1])
-except urllib.error.HTTPError as error:
-    sys.exit("%s: %s %s" % (error.url, error.code, error.msg))
-except OSError as error:
-    sys.exit("%s: %s" % (env["OS_AUTH_URL"], getattr(error, "reason", None) or error))
+if verb == "domain":
+    heat.get(os.environ["OS_AUTH_URL"] + "/users", domain_id=heat.token["domain"]["id"])
+else:
+    {"engine": engine, "stack": stack}[verb]("%s/%s" % (words[0], heat.project), words[1])

@@ -8,56 +8,35 @@ Usage: register.py [check], one JSON object a line on standard input:
 Environment: OS_AUTH_URL (ending in /v3), OS_PASSWORD of `admin`.
 What is there is left alone; what differs is made right (a service's name, an endpoint's URL, a user's password, a role
 that lacks). Nothing is deleted. With `check` nothing is changed: exit 1 and a line for each thing that is missing.
-The standard library alone, as the client takes a second of CPU to start; each collection is listed once, and what does
-not depend on one another is made side by side.
+Each collection is listed once, and what does not depend on one another is made side by side.
 """
 import concurrent.futures
 import json
 import os
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
+
+sys.path.append(sys.path[0] + "/../openstack")
+import openstack_api
+from openstack_api import Failed, log_in
 
 INTERFACES = ("public", "internal", "admin")
 checking = sys.argv[1:] == ["check"]
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-base, token, missing = os.environ["OS_AUTH_URL"], None, []
-
-
-class Refused(Exception):
-    """What keystone would not do, in words; `code` is HTTP's."""
-
-    def __init__(self, what, error):
-        super().__init__("%s: %s %s" % (what, error, error.read(500).decode(errors="replace")))
-        self.code = error.code
+base, key, missing = os.environ["OS_AUTH_URL"], {}, []
 
 
 def call(method, path, body=None, what=None):
-    """The answer's JSON, and its headers."""
-    headers = {"Content-Type": "application/json", **({"X-Auth-Token": token} if token else {})}
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(base + path, data, headers, method=method)
+    """The answer's JSON."""
     try:
-        with opener.open(request, timeout=60) as answer:
-            text = answer.read()
-            return (json.loads(text) if text else {}), answer.headers
-    except urllib.error.HTTPError as error:
-        raise Refused(what or "%s %s" % (method, path), error) from None
-
-
-def log_in(user, password, domain, scope):
-    person = {"name": user, "domain": {"name": domain}, "password": password}
-    identity = {"methods": ["password"], "password": {"user": person}}
-    auth = {"auth": {"identity": identity, "scope": scope}}
-    return call("POST", "/auth/tokens", auth, "user %s" % user)[1]["X-Subject-Token"]
+        return openstack_api.call(method, base + path, body, key, timeout=60)[0]
+    except Failed as failed:
+        raise Failed("%s: %s" % (what, failed), failed.status) if what else failed from None
 
 
 class Collection(list):
     """All objects of one kind (`services`), listed once."""
 
     def __init__(self, what, single):
-        super().__init__(call("GET", "/" + what)[0][what])
+        super().__init__(call("GET", "/" + what)[what])
         self.what, self.single = what, single
 
     def find(self, **match):
@@ -66,12 +45,12 @@ class Collection(list):
     def make(self, **body):
         try:
             made = call("POST", "/" + self.what, {self.single: body}, "%s %s" % (self.single, body.get("name", "")))
-        except Refused as refused:
+        except Failed as failed:
             # Another node of the cluster, or an answer that got lost after the work was done.
-            if refused.code != 409:
+            if failed.status != 409:
                 raise
-            made = {self.single: self.again(body)}, None
-        self.append(made[0][self.single])
+            made = {self.single: self.again(body)}
+        self.append(made[self.single])
         return self[-1]
 
     def again(self, body):
@@ -134,9 +113,9 @@ def user(item):
     if fresh:
         return None
     try:
-        log_in(name, password, domain, {where: {"id": place["id"]}})
-    except Refused as refused:
-        if refused.code != 401:
+        log_in(base, name, password, domain, {where: {"id": place["id"]}}, timeout=60)
+    except Failed as failed:
+        if failed.status != 401:
             raise
         if checking:
             return missing.append("user %s: keystone refuses its password" % name)
@@ -144,40 +123,36 @@ def user(item):
     return None
 
 
-try:
-    token = log_in("admin", os.environ["OS_PASSWORD"], "Default", {"project": {"name": "admin", "domain": {"name": "Default"}}})
-    wanted = {kind: [] for kind in ("region", "project", "role", "service", "endpoint", "user")}
-    for line in filter(str.strip, sys.stdin):
-        item = json.loads(line)
-        wanted[item.pop("kind")].append(item)
-    with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        names = ("regions", "domains", "projects", "roles", "services", "endpoints", "users")
-        lists = dict(zip(names, pool.map(lambda what: Collection(what, what[:-1]), names)))
-        domains, projects, roles, services, endpoints, users = (lists[name] for name in names[1:])
-        assigned = set()
-        for one in call("GET", "/role_assignments")[0]["role_assignments"]:
-            for where in ("project", "domain"):
-                if "user" in one and where in one["scope"]:
-                    assigned.add((one["user"]["id"], one["role"]["id"], where, one["scope"][where]["id"]))
-        for item in wanted["region"]:
-            lists["regions"].ensure(item["name"], {"id": item["name"]})
-        for name in sorted({item["domain"] for item in wanted["project"] + wanted["user"]}):
-            domains.ensure(name, {"name": name})
-        for item in wanted["project"]:
-            home = domains.find(name=item["domain"])
-            if home:
-                projects.ensure(item["name"], {"name": item["name"], "domain_id": home["id"]})
-        for name in sorted({role for item in wanted["user"] for role in item["roles"] if role} | {one["name"] for one in wanted["role"]}):
-            roles.ensure(name, {"name": name})
-        for item in wanted["service"]:
-            services.ensure(item["type"], {"type": item["type"]}, name=item["name"], enabled=True)
-        places = [(one["type"], face, one["region"], one["url"]) for one in wanted["endpoint"] for face in INTERFACES]
-        list(pool.map(endpoint, places))
-        # Last: whoever waits for a user's login finds the catalog whole.
-        list(pool.map(user, wanted["user"]))
-except Refused as refused:
-    sys.exit(str(refused))
-except OSError as error:
-    sys.exit("%s: %s" % (base, getattr(error, "reason", None) or error))
+scope = {"project": {"name": "admin", "domain": {"name": "Default"}}}
+key = log_in(base, "admin", os.environ["OS_PASSWORD"], "Default", scope, timeout=60)[1]
+wanted = {kind: [] for kind in ("region", "project", "role", "service", "endpoint", "user")}
+for line in filter(str.strip, sys.stdin):
+    item = json.loads(line)
+    wanted[item.pop("kind")].append(item)
+with concurrent.futures.ThreadPoolExecutor(6) as pool:
+    names = ("regions", "domains", "projects", "roles", "services", "endpoints", "users")
+    lists = dict(zip(names, pool.map(lambda what: Collection(what, what[:-1]), names)))
+    domains, projects, roles, services, endpoints, users = (lists[name] for name in names[1:])
+    assigned = set()
+    for one in call("GET", "/role_assignments")["role_assignments"]:
+        for where in ("project", "domain"):
+            if "user" in one and where in one["scope"]:
+                assigned.add((one["user"]["id"], one["role"]["id"], where, one["scope"][where]["id"]))
+    for item in wanted["region"]:
+        lists["regions"].ensure(item["name"], {"id": item["name"]})
+    for name in sorted({item["domain"] for item in wanted["project"] + wanted["user"]}):
+        domains.ensure(name, {"name": name})
+    for item in wanted["project"]:
+        home = domains.find(name=item["domain"])
+        if home:
+            projects.ensure(item["name"], {"name": item["name"], "domain_id": home["id"]})
+    for name in sorted({role for item in wanted["user"] for role in item["roles"] if role} | {one["name"] for one in wanted["role"]}):
+        roles.ensure(name, {"name": name})
+    for item in wanted["service"]:
+        services.ensure(item["type"], {"type": item["type"]}, name=item["name"], enabled=True)
+    places = [(one["type"], face, one["region"], one["url"]) for one in wanted["endpoint"] for face in INTERFACES]
+    list(pool.map(endpoint, places))
+    # Last: whoever waits for a user's login finds the catalog whole.
+    list(pool.map(user, wanted["user"]))
 if missing:
     sys.exit("\n".join(sorted(missing)))

@@ -15,40 +15,16 @@ keystone's catalog.
 """
 import ipaddress
 import json
-import os
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
+
+sys.path.append(sys.path[0] + "/../openstack")
+from openstack_api import Failed, Session
 
 serving = sys.argv[1:] == ["served"]
 checking = serving or sys.argv[1:] == ["check"]
-env = os.environ
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-missing, token, places, project = [], None, {}, None
-
-
-def call(method, url, body=None):
-    headers = {"Content-Type": "application/json", **({"X-Auth-Token": token} if token else {})}
-    data = None if body is None else json.dumps(body).encode()
-    with opener.open(urllib.request.Request(url, data, headers, method=method), timeout=60) as answer:
-        text = answer.read()
-        return (json.loads(text) if text else {}), answer.headers
-
-
-def log_in():
-    global token, places, project
-    domain = {"name": "Default"}
-    user = {"name": env["OS_USERNAME"], "domain": domain, "password": env["OS_PASSWORD"]}
-    scope = {"project": {"name": env["OS_PROJECT_NAME"], "domain": domain}}
-    auth = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-    body, headers = call("POST", env["OS_AUTH_URL"] + "/auth/tokens", auth)
-    token, project = headers["X-Subject-Token"], body["token"]["project"]["id"]
-    for service in body["token"]["catalog"]:
-        for endpoint in service["endpoints"]:
-            if endpoint["interface"] == "internal":
-                places[service["type"]] = endpoint["url"].rstrip("/")
+cloud = Session(timeout=60)
+missing, places, project = [], cloud.places(), cloud.project
 
 
 def lacks(text):
@@ -68,22 +44,22 @@ def network_api(what):
 
 
 def find(what, **match):
-    return call("GET", "%s?%s" % (network_api(what), urllib.parse.urlencode(match)))[0][what.replace("-", "_")]
+    return cloud.get(network_api(what), **match)[what.replace("-", "_")]
 
 
 def make(what, single, body):
-    return call("POST", network_api(what), {single: body})[0][single]
+    return cloud.ask("POST", network_api(what), {single: body})[single]
 
 
 def flavor(name, vcpus, ram, disk):
     url = places["compute"] + "/flavors"
-    for one in call("GET", url + "/detail?is_public=None")[0]["flavors"]:
+    for one in cloud.get(url + "/detail", is_public=None)["flavors"]:
         if one["name"] == name:
             if (one["vcpus"], one["ram"], one["disk"]) != (vcpus, ram, disk):
                 differs("flavor %s" % name)
             return
     if not lacks("flavor %s is missing" % name):
-        call("POST", url, {"flavor": {"name": name, "vcpus": vcpus, "ram": ram, "disk": disk}})
+        cloud.ask("POST", url, {"flavor": {"name": name, "vcpus": vcpus, "ram": ram, "disk": disk}})
 
 
 def rule(allow):
@@ -167,26 +143,22 @@ def router(name, inside, outside):
         if one.get("external_gateway_info"):
             differs("router %s" % name)
         elif not lacks("router %s has no gateway" % name):
-            call("PUT", network_api("routers/%s" % one["id"]), {"router": {"external_gateway_info": gateway}})
+            cloud.ask("PUT", network_api("routers/%s" % one["id"]), {"router": {"external_gateway_info": gateway}})
     subnet = (find("subnets", network_id=nets[inside]["id"]) or [None])[0]
     plugged = find("ports", device_id=one["id"], network_id=nets[inside]["id"])
     if subnet and not plugged and not lacks("router %s is not in the network %s" % (name, inside)):
-        call("PUT", network_api("routers/%s/add_router_interface" % one["id"]), {"subnet_id": subnet["id"]})
+        cloud.ask("PUT", network_api("routers/%s/add_router_interface" % one["id"]), {"subnet_id": subnet["id"]})
     if serving:
         works("router %s does not work yet" % name, find("ports", device_id=one["id"]))
 
 
-kinds, what = {"flavor": flavor, "rule": rule, "network": network, "router": router, "served": served}, "log in"
-try:
-    log_in()
-    for line in filter(str.strip, sys.stdin):
-        item = json.loads(line)
-        kind = item.pop("kind")
-        what = "%s %s" % (kind, item.get("name") or item.get("allow") or item.get("network"))
+kinds = {"flavor": flavor, "rule": rule, "network": network, "router": router, "served": served}
+for line in filter(str.strip, sys.stdin):
+    item = json.loads(line)
+    kind = item.pop("kind")
+    try:
         kinds[kind](**item)
-except urllib.error.HTTPError as error:
-    sys.exit("%s: %s: %s %s" % (what, error.url, error, error.read(500).decode(errors="replace")))
-except OSError as error:
-    sys.exit("%s: %s" % (what, getattr(error, "reason", None) or error))
+    except Failed as failed:
+        sys.exit("%s %s: %s" % (kind, item.get("name") or item.get("allow") or item.get("network"), failed))
 if missing:
     sys.exit("\n".join(missing))

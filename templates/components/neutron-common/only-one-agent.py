@@ -6,47 +6,22 @@ OS_PROJECT_NAME.
 Holds (exit 0) when no such agent is alive, or the one that is has its tunnels end at this ADDRESS. With SECONDS it waits that
 long for another one to go: what was this machine under an address that it has no more is called alive for 75 seconds.
 """
-import json
-import os
 import sys
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
+
+sys.path.append(sys.path[0] + "/../openstack")
+from openstack_api import Session, outlasting
 
 url, host, binary, address, *patience = sys.argv[1:]
-env = os.environ
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-domain = {"name": "Default"}
-user = {"name": env["OS_USERNAME"], "domain": domain, "password": env["OS_PASSWORD"]}
-scope = {"project": {"name": env["OS_PROJECT_NAME"], "domain": domain}}
-auth = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-deadline = time.monotonic() + float(patience[0] if patience else 0)
+session = Session()
 
 
-def others(token):
+def others():
     """Where the tunnels of agents end that are alive under this name and are not this machine's."""
-    place = "%s/v2.0/agents?%s" % (url, urllib.parse.urlencode({"host": host, "binary": binary}))
-    with opener.open(urllib.request.Request(place, headers={"X-Auth-Token": token}), timeout=20) as answer:
-        agents = json.loads(answer.read())["agents"]
+    agents = session.get(url + "/v2.0/agents", host=host, binary=binary)["agents"]
     ends = [one["configurations"].get("tunneling_ip") for one in agents if one["alive"]]
     return [end for end in ends if end and end != address]
 
 
-try:
-    login = urllib.request.Request(
-        env["OS_AUTH_URL"] + "/auth/tokens", json.dumps(auth).encode(), {"Content-Type": "application/json"}
-    )
-    with opener.open(login, timeout=20) as answer:
-        token = answer.headers["X-Subject-Token"]
-    while True:
-        bad = others(token)
-        if not bad or time.monotonic() >= deadline:
-            break
-        time.sleep(5)
-except urllib.error.HTTPError as error:
-    sys.exit("%s: %s" % (error.url, error))
-except OSError as error:
-    sys.exit("%s: %s" % (url, getattr(error, "reason", None) or error))
+bad = outlasting(float(patience[0] if patience else 0), others)
 if bad:
     sys.exit("%s has an agent as %s too; this machine is %s" % (", ".join(bad), host, address))

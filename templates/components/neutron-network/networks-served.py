@@ -15,9 +15,9 @@ import socket
 import struct
 import subprocess
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
+
+sys.path.append(sys.path[0] + "/../openstack")
+from openstack_api import Session
 
 
 def ask_server(address):
@@ -44,19 +44,12 @@ if sys.argv[1] == "--ask":
     sys.exit(ask_server(sys.argv[2]))
 
 url, here = sys.argv[1:]
-env = os.environ
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-domain = {"name": "Default"}
-user = {"name": env["OS_USERNAME"], "domain": domain, "password": env["OS_PASSWORD"]}
-scope = {"project": {"name": env["OS_PROJECT_NAME"], "domain": domain}}
-auth = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+session = Session()
 bad = []
 
 
 def get(path, key, **match):
-    place = "%s/v2.0/%s?%s" % (url, path, urllib.parse.urlencode(match))
-    with opener.open(urllib.request.Request(place, headers={"X-Auth-Token": token}), timeout=20) as answer:
-        return json.loads(answer.read())[key]
+    return session.get("%s/v2.0/%s" % (url, path), **match)[key]
 
 
 def inside(space, *argv):
@@ -110,22 +103,12 @@ def look_at_router(router):
     bad.extend("%s: %s is not on %s" % (name, address, here) for address in sorted(wanted - has))
 
 
-try:
-    login = urllib.request.Request(
-        env["OS_AUTH_URL"] + "/auth/tokens", json.dumps(auth).encode(), {"Content-Type": "application/json"}
-    )
-    with opener.open(login, timeout=20) as answer:
-        token = answer.headers["X-Subject-Token"]
-    for agent in get("agents", "agents", host=here):
-        if agent["binary"] == "neutron-dhcp-agent":
-            for one in get("agents/%s/dhcp-networks" % agent["id"], "networks"):
-                look_at_network(one)
-        elif agent["binary"] == "neutron-l3-agent":
-            for one in get("agents/%s/l3-routers" % agent["id"], "routers"):
-                look_at_router(one)
-except urllib.error.HTTPError as error:
-    sys.exit("%s: %s" % (error.url, error))
-except OSError as error:
-    sys.exit("%s: %s" % (url, getattr(error, "reason", None) or error))
+for agent in get("agents", "agents", host=here):
+    if agent["binary"] == "neutron-dhcp-agent":
+        for one in get("agents/%s/dhcp-networks" % agent["id"], "networks"):
+            look_at_network(one)
+    elif agent["binary"] == "neutron-l3-agent":
+        for one in get("agents/%s/l3-routers" % agent["id"], "routers"):
+            look_at_router(one)
 if bad:
     sys.exit("; ".join(bad))
