@@ -45,9 +45,24 @@ export function tokenOf(key: Buffer, node: string): string {
   return createHmac("sha256", key).update(`seed of ${node}`).digest("hex");
 }
 
-/** Whether a word is the token that it should be; takes as long for every wrong one. */
-export function isToken(token: string, word: string): boolean {
-  const right = Buffer.from(token);
-  const given = Buffer.from(word);
-  return given.length === right.length && timingSafeEqual(given, right);
+/** A node's token, ready to be compared with what askers give. */
+export class Token {
+  readonly word: string;
+  readonly #right: Buffer;
+  readonly #given: Buffer;
+
+  /** @param word as `tokenOf` makes it */
+  constructor(word: string) {
+    this.word = word;
+    this.#right = Buffer.from(word);
+    this.#given = Buffer.alloc(this.#right.length);
+  }
+
+  /** Whether a word is this token; takes as long for every wrong one of its length. */
+  is(word: string): boolean {
+    const { length } = this.word;
+    // A character of several bytes that does not fit is not written, and would leave what was there before.
+    if (word.length !== length || this.#given.write(word) !== length) return false;
+    return timingSafeEqual(this.#given, this.#right);
+  }
 }

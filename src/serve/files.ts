@@ -26,19 +26,35 @@ export interface Sending {
 interface Kept {
   readonly stat: Stats;
   readonly bytes: Buffer;
-  /** Of an answer with all of it. */
-  readonly headers: OutgoingHttpHeaders;
+  /** Of an answer with all of it: names and values in turn, which Node writes faster than an object. */
+  readonly headers: readonly string[];
+}
+
+/** Ms over which looks at the disk are counted, and how many of them each file gets its look in. */
+const span = 100;
+export const looksInSpan = 100;
+/** Ms for which a file is believed after a look, once there are more. */
+export const belief = 1000;
+
+export interface SmallFilesOptions {
+  /** Bytes that are kept in memory. */
+  readonly limit?: number;
+  /** Ms, of a clock that only goes forward. */
+  readonly now?: () => number;
 }
 
 /** The contents of small files, so that a thousand machines that boot at once do not read them a thousand times. */
 export class SmallFiles {
   readonly #limit: number;
-  readonly #kept = new Map<string, Kept>();
+  readonly #now: () => number;
+  readonly #kept = new Map<string, Kept & { seen: number }>();
   #size = 0;
+  #spanBegan = Number.NEGATIVE_INFINITY;
+  #looks = 0;
 
-  /** @param limit bytes that are kept in memory */
-  constructor(limit: number = 64 << 20) {
-    this.#limit = limit;
+  constructor(options: SmallFilesOptions = {}) {
+    this.#limit = options.limit ?? 64 << 20;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   /** Whether a file is one to keep. */
@@ -46,19 +62,34 @@ export class SmallFiles {
     return size <= this.#limit / 64;
   }
 
-  /** What is kept under a name, whether or not it is still so. */
-  get(name: string): Kept | null {
+  /**
+   * What is kept under a name, if it is the very file that is at `path` now. That it is inside of the folder was seen
+   * when it was read, and it is the same one. Looking is a matter of microseconds, for which a thread is not worth
+   * its price; but of a server that is asked for thousands of files a second it would be a fifth of the work. Such a
+   * one looks again only at what it has not looked at for a second.
+   */
+  get(name: string, path: string): Kept | null {
     const found = this.#kept.get(name);
     if (found === undefined) return null;
-    // What was asked for last is dropped last.
-    this.#kept.delete(name);
-    this.#kept.set(name, found);
+    const now = this.#now();
+    if (now - this.#spanBegan >= span) {
+      this.#spanBegan = now;
+      this.#looks = 0;
+    }
+    if (this.#looks < looksInSpan || now - found.seen >= belief) {
+      this.#looks += 1;
+      if (!isStill(found.stat, path)) return null;
+      found.seen = now;
+      // What was found last is dropped last.
+      this.#kept.delete(name);
+      this.#kept.set(name, found);
+    }
     return found;
   }
 
   put(name: string, kept: Kept): void {
     this.#drop(name);
-    this.#kept.set(name, kept);
+    this.#kept.set(name, { ...kept, seen: this.#now() });
     this.#size += kept.bytes.length;
     for (const oldest of this.#kept.keys()) {
       if (this.#size <= this.#limit) break;
@@ -82,6 +113,15 @@ function isSame(a: Stats, b: Stats): boolean {
   );
 }
 
+/** Whether a path still leads to the file that it led to. */
+function isStill(known: Stats, path: string): boolean {
+  try {
+    return isSame(known, statSync(path));
+  } catch {
+    return false;
+  }
+}
+
 /** Whether a request wants all of a file, whatever it has already: most do, and the library is not asked about them. */
 function wantsAll({ headers }: IncomingMessage): boolean {
   return (
@@ -93,24 +133,42 @@ function wantsAll({ headers }: IncomingMessage): boolean {
   );
 }
 
-/**
- * What is kept of a file, if it is the very file that is there now. That it is inside of the folder was seen when it
- * was read, and it is the same one. Looking is a matter of microseconds; a thread to look from costs ten times that.
- */
-function stillKept(small: SmallFiles, name: string, path: string): Kept | null {
-  const kept = small.get(name);
-  if (kept === null) return null;
-  try {
-    return isSame(kept.stat, statSync(path)) ? kept : null;
-  } catch {
-    return null;
-  }
-}
-
 /** Part of a file that a response has, from its header; null for all of it. */
 function partOf(range: string | undefined): { readonly start: number; readonly end: number } | null {
   const [, start, end] = /^bytes (\d+)-(\d+)\//.exec(range ?? "") ?? [];
   return start === undefined || end === undefined ? null : { start: Number(start), end: Number(end) };
+}
+
+/** Headers in the form in which they are kept. */
+function listOf(headers: OutgoingHttpHeaders): string[] {
+  return Object.entries(headers).flatMap(([name, value]) => [name, String(value)]);
+}
+
+/**
+ * Answers with a file that is kept in memory and is still the one on the disk. Most of what a rack asks for is that,
+ * so nothing is waited for here.
+ * @returns whether it has answered; `giveFile` does what this does not
+ */
+export function giveKept(
+  request: IncomingMessage,
+  response: ServerResponse,
+  root: string,
+  path: string,
+  type: string | null,
+  small: SmallFiles,
+): boolean {
+  if (!wantsAll(request)) return false;
+  const name = root + sep + path;
+  const kept = small.get(slotOf(name, type), name);
+  if (kept === null) return false;
+  response.writeHead(200, kept.headers as string[]);
+  response.end(request.method === "HEAD" ? undefined : kept.bytes);
+  return true;
+}
+
+/** The name under which a file is kept with its headers. */
+function slotOf(name: string, type: string | null): string {
+  return `${type ?? ""}\n${name}`;
 }
 
 /**
@@ -132,13 +190,7 @@ export async function giveFile(
   sending: (one: Sending) => void,
 ): Promise<number | null> {
   const name = `${root}${sep}${path}`;
-  const slot = `${type ?? ""}\n${name}`;
-  const ready = wantsAll(request) ? stillKept(small, slot, name) : null;
-  if (ready !== null) {
-    response.writeHead(200, ready.headers);
-    response.end(request.method === "HEAD" ? undefined : ready.bytes);
-    return 200;
-  }
+  const slot = slotOf(name, type);
   for (let attempt = 0; ; attempt++) {
     const asked = { method: "HEAD", headers: request.headers } as IncomingMessage;
     const found = await send(asked, path, { root, index: false, dotfiles: "ignore", cacheControl: false });
@@ -171,7 +223,7 @@ export async function giveFile(
         if (small.fits(stat.size)) {
           bytes = await handle.readFile();
           if (bytes.length !== stat.size) return answerEmpty(response, 503, { "Retry-After": "1" });
-          if (statusCode === 200) small.put(slot, { stat, bytes, headers: { ...headers } });
+          if (statusCode === 200) small.put(slot, { stat, bytes, headers: listOf(headers) });
         } else {
           kept = true;
           response.writeHead(statusCode, headers);

@@ -2,8 +2,8 @@
 import { realpathSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { type Identity, isToken, plainAddress, tokenOf, whyStranger } from "./admission.ts";
-import { giveFile, isPlainPath, type Sending, SmallFiles } from "./files.ts";
+import { type Identity, plainAddress, Token, tokenOf, whyStranger } from "./admission.ts";
+import { giveFile, giveKept, isPlainPath, type Sending, SmallFiles } from "./files.ts";
 import type { Neighbours } from "./neighbours.ts";
 import { type Boot, bootOf, type Happening, whyClosed } from "./node-state.ts";
 import { readReport } from "./report.ts";
@@ -111,6 +111,11 @@ const absent: Readonly<Record<string, string>> = {
 
 const plain = "text/plain; charset=utf-8";
 
+/** What an answer still waits for; nothing when it has been given. */
+type Later = Promise<void> | undefined;
+
+function heedless(): void {}
+
 /** Answers with a short text. */
 export function answer(
   request: IncomingMessage,
@@ -118,7 +123,7 @@ export function answer(
   status: number,
   text: string,
   headers: { readonly [name: string]: string } = {},
-): void {
+): undefined {
   const bytes = Buffer.from(text);
   response.writeHead(status, {
     "Content-Type": plain,
@@ -175,7 +180,7 @@ export class BootServer {
   readonly #budgets = new Map<string, { left: number; at: number }>();
   readonly #sendings = new Map<Sending, { bytes: number; at: number }>();
   readonly #lastEntry = new Map<string, { readonly boot: Boot; readonly at: number }>();
-  readonly #tokens = new Map<string, string>();
+  readonly #tokens = new Map<string, Token>();
   #receiving = 0;
   readonly #sweep: NodeJS.Timeout;
 
@@ -205,7 +210,7 @@ export class BootServer {
         maxHeaderSize: 8 << 10,
         insecureHTTPParser: false,
       },
-      (request, response) => void this.#handle(request, response),
+      (request, response) => this.#handle(request, response),
     );
     this.#server.maxConnections = this.#limits.connections;
     // Nothing may stand still for longer, whatever it is.
@@ -292,20 +297,25 @@ export class BootServer {
     }
   }
 
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // A request that its sender gave up is an error of nobody.
-    request.on("error", () => undefined);
-    response.on("error", () => undefined);
+  /** What is answered at once makes no promise: small files are, and a rack asks for thousands of them a second. */
+  #handle(request: IncomingMessage, response: ServerResponse): void {
+    // An answer that its asker gave up is an error of nobody; of a request Node says so only to who listens.
+    response.on("error", heedless);
     try {
-      await this.#route(request, response);
+      this.#route(request, response)?.catch((error: unknown) => this.#failed(request, response, error));
     } catch (error) {
-      this.#options.note(`an answer failed: ${error instanceof Error ? error.message : String(error)}`);
-      if (response.headersSent) response.destroy();
-      else answer(request, response, 500, "this server failed; its log says why\n", { Connection: "close" });
+      this.#failed(request, response, error);
     }
   }
 
-  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  #failed(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    this.#options.note(`an answer failed: ${error instanceof Error ? error.message : String(error)}`);
+    if (response.headersSent) response.destroy();
+    else answer(request, response, 500, "this server failed; its log says why\n", { Connection: "close" });
+  }
+
+  /** @returns what is still to be done, or nothing when it has answered */
+  #route(request: IncomingMessage, response: ServerResponse): Later {
     const url = request.url ?? "";
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
@@ -315,7 +325,7 @@ export class BootServer {
     const [, first = "", second = ""] = parts;
     if (first === "report") {
       if (method !== "POST") return answer(request, response, 405, "reports are posted\n", { Allow: "POST" });
-      return await this.#report(request, response, second, parts.slice(3));
+      return this.#report(request, response, second, parts.slice(3));
     }
     const known =
       first === "seed" ||
@@ -323,7 +333,7 @@ export class BootServer {
       first === "grub" ||
       first === "pxelinux" ||
       this.#roots.has(first);
-    if (!known && this.#options.others?.(request, response, path) === true) return;
+    if (!known && this.#options.others?.(request, response, path) === true) return undefined;
     if (method !== "GET" && method !== "HEAD")
       return answer(request, response, 405, "only GET and HEAD\n", {
         Allow: "GET, HEAD",
@@ -331,62 +341,67 @@ export class BootServer {
       });
     switch (first) {
       case "seed":
-        return await this.#seed(request, response, second, parts.slice(3));
+        return this.#seed(request, response, second, parts.slice(3));
       case "ipxe": {
         if (parts.length !== 3) break;
-        return await this.#entry(request, response, "ipxe", askedIn(second, query));
+        return this.#entry(request, response, "ipxe", askedIn(second, query));
       }
       case "grub": {
         if (parts.length !== 3) break;
-        if (second === "grub.cfg")
-          return await this.#file(request, response, "loaders", "grub/grub.cfg", plain);
+        if (second === "grub.cfg") return this.#file(request, response, "loaders", "grub/grub.cfg", plain);
         const mac = macIn(second);
         if (mac === null) break;
-        return await this.#entry(request, response, "grub", { mac });
+        return this.#entry(request, response, "grub", { mac });
       }
       case "pxelinux": {
         if (second !== "pxelinux.cfg")
-          return await this.#file(request, response, "loaders", parts.slice(2).join("/"), null);
+          return this.#file(request, response, "loaders", parts.slice(2).join("/"), null);
         const name = parts.length === 4 ? (parts[3] ?? "") : "";
         const asked = pxelinuxAsked(name);
         if (asked === null) break;
         const found = this.#served.match("pxelinux", asked);
         // It goes on to ask for its card, and in the end for `default`.
         if (found.node === null && name !== "default" && asked.mac === undefined) break;
-        return await this.#entry(request, response, "pxelinux", asked, found);
+        return this.#entry(request, response, "pxelinux", asked, found);
       }
       default: {
         if (!this.#roots.has(first)) break;
-        return await this.#file(request, response, first, parts.slice(2).join("/"), null);
+        return this.#file(request, response, first, parts.slice(2).join("/"), null);
       }
     }
-    answer(request, response, 404, "there is nothing here\n");
+    return answer(request, response, 404, "there is nothing here\n");
   }
 
-  async #file(
+  #file(
     request: IncomingMessage,
     response: ServerResponse,
     prefix: string,
     path: string,
     type: string | null,
-  ): Promise<void> {
+  ): Later {
     const root = this.#roots.get(prefix);
     if (root === undefined || !isPlainPath(path))
       return answer(request, response, 404, "there is nothing here\n");
-    const status = await this.#give(request, response, root, path, type);
-    if (status === null) answer(request, response, 404, "there is no such file\n");
+    return this.#give(request, response, root, path, type, () =>
+      answer(request, response, 404, "there is no such file\n"),
+    );
   }
 
+  /** @param missing answers where there is no such file */
   #give(
     request: IncomingMessage,
     response: ServerResponse,
     root: string,
     path: string,
     type: string | null,
-  ): Promise<number | null> {
+    missing: () => void,
+  ): Later {
+    if (giveKept(request, response, root, path, type, this.#small)) return undefined;
     return giveFile(request, response, root, path, type, this.#small, (sending) => {
       this.#sendings.set(sending, { bytes: 0, at: performance.now() });
       response.once("close", () => this.#sendings.delete(sending));
+    }).then((status) => {
+      if (status === null) missing();
     });
   }
 
@@ -404,7 +419,7 @@ export class BootServer {
       return answer(request, response, 200, found.text("local", null));
     }
     const boot = this.boot(node);
-    const token = this.#served.tokens ? this.#token(node) : null;
+    const token = this.#served.tokens ? this.#token(node).word : null;
     if (request.method === "GET") {
       // A loader that asks again and again must not fill the disk.
       const now = this.#now();
@@ -426,10 +441,10 @@ export class BootServer {
     }
   }
 
-  #token(node: ServedNode): string {
+  #token(node: ServedNode): Token {
     let token = this.#tokens.get(node.name);
     if (token === undefined) {
-      token = tokenOf(this.#options.key, node.name);
+      token = new Token(tokenOf(this.#options.key, node.name));
       this.#tokens.set(node.name, token);
     }
     return token;
@@ -444,7 +459,7 @@ export class BootServer {
     const [word = ""] = rest;
     if (/^[0-9a-f]{64}$/.test(word))
       return {
-        why: isToken(this.#token(node), word) ? null : `this is not the token of ${node.name}`,
+        why: this.#token(node).is(word) ? null : `this is not the token of ${node.name}`,
         rest: rest.slice(1),
       };
     return {
@@ -453,12 +468,7 @@ export class BootServer {
     };
   }
 
-  async #seed(
-    request: IncomingMessage,
-    response: ServerResponse,
-    name: string,
-    after: readonly string[],
-  ): Promise<void> {
+  #seed(request: IncomingMessage, response: ServerResponse, name: string, after: readonly string[]): Later {
     const node = this.#nodes.get(name);
     if (node === undefined) return answer(request, response, 404, "there is nothing here\n");
     const { why, rest } = this.#whyRefused(request, node, after);
@@ -482,14 +492,22 @@ export class BootServer {
     const deep = rest.length === (autoinstall === "" ? 1 : 2);
     if (file === undefined || !deep || !(seedFiles.includes(file) || seedImages.includes(file)))
       return answer(request, response, 404, "there is no such file in a seed\n");
+    const give = (): Later =>
+      this.#give(
+        request,
+        response,
+        this.#seeds,
+        `${name}/${autoinstall}${file}`,
+        seedFiles.includes(file) ? plain : null,
+        () => {
+          const text = absent[file];
+          if (text === undefined) answer(request, response, 404, `the seed of ${name} has no ${file}\n`);
+          else answer(request, response, 200, text);
+        },
+      );
     if (file === "user-data" && request.method === "GET" && this.#options.states.get(name).told)
-      await this.#happened({ time: this.#now(), node: name, kind: "seed", address });
-    const type = seedFiles.includes(file) ? plain : null;
-    const status = await this.#give(request, response, this.#seeds, `${name}/${autoinstall}${file}`, type);
-    if (status !== null) return;
-    const text = absent[file];
-    if (text === undefined) return answer(request, response, 404, `the seed of ${name} has no ${file}\n`);
-    answer(request, response, 200, text);
+      return this.#happened({ time: this.#now(), node: name, kind: "seed", address }).then(give);
+    return give();
   }
 
   async #report(
