@@ -208,6 +208,8 @@ export class BootServer {
         keepAliveTimeout: 15_000,
         connectionsCheckingInterval: Math.min(2000, this.#limits.head),
         maxHeaderSize: 8 << 10,
+        // A user-data of tens of kilobytes goes out whole, without a wait in between.
+        highWaterMark: 64 << 10,
         insecureHTTPParser: false,
       },
       (request, response) => this.#handle(request, response),
