@@ -1,16 +1,16 @@
 /** Runs scripts of components, and small servers on loopback for them. Real servers are the boot tests'. */
-import { type ExecFileException, execFile, spawnSync } from "node:child_process";
+import { type ExecFileException, execFile } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { python } from "../support/python.ts";
+
+export { absent, python } from "../support/python.ts";
 
 /** Where the components are. */
 export const components: string = fileURLToPath(new URL("../../templates/components", import.meta.url));
-export const python: string = process.env.PYTHON ?? "python3";
-/** Whether there is no Python to run scripts with. */
-export const absent: boolean = spawnSync(python, ["--version"]).error !== undefined;
 
 export interface Outcome {
   readonly code: number;

@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { nodeEmitter } from "../../src/emit/node.ts";
 import { toYaml } from "../../src/emit/yaml.ts";
 import { compileFiles, fakeVault, fileOf, siteText } from "../support/build-site.ts";
+import { python } from "../support/python.ts";
 import { suite } from "../support/suite.ts";
 
 /** Words that one reader or another takes for something else than a string. */
@@ -124,8 +125,8 @@ const canonical = (one: unknown): string =>
       : item,
   );
 
-const python = spawnSync("python3", ["-c", "import yaml"], { encoding: "utf8" });
-const noPyYaml = python.error === undefined && python.status === 0 ? null : "python3 has no module yaml";
+const imported = spawnSync(python, ["-c", "import yaml"], { encoding: "utf8" });
+const noPyYaml = imported.error === undefined && imported.status === 0 ? null : "python3 has no module yaml";
 
 /** Reads texts with PyYAML, which is what cloud-init and netplan read with. */
 function readWithPyYaml(texts: readonly string[]): unknown[] {
@@ -138,7 +139,7 @@ def read(text):
         return {"cannot be read": str(error)}
 print(json.dumps([read(text) for text in json.load(sys.stdin)], default=lambda value: {"no JSON": repr(value)}))
 `;
-  const result = spawnSync("python3", ["-c", program], {
+  const result = spawnSync(python, ["-c", program], {
     input: JSON.stringify(texts),
     encoding: "utf8",
     maxBuffer: 2 ** 28,

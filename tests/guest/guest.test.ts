@@ -1,10 +1,10 @@
 import { execFile, spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import * as assert from "uvu/assert";
+import { python } from "../support/python.ts";
 import { suite } from "../support/suite.ts";
 
 const report = fileURLToPath(new URL("report.py", import.meta.url));
-const python = process.env.PYTHON ?? "python3";
 
 type Outcome = null | { failed: string } | { skipped: string };
 

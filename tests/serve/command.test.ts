@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { bundled, type Program } from "../support/program.ts";
+import { built, type Program } from "../support/program.ts";
 import { suite } from "../support/suite.ts";
 import { ask } from "./boot-server.ts";
 
@@ -63,7 +63,7 @@ suite("serve, reinstall and watch", (test) => {
       void ended.then(({ err, out: all }) => failed(new Error(`it ended: ${all}${err}`)));
     });
   test.before(async () => {
-    program = await bundled("src/cli.ts");
+    program = built();
     folder = mkdtempSync(join(tmpdir(), "seedsmith-serve-"));
     writeFileSync(join(folder, "site.yaml"), siteText);
     for (const file of ["vmlinuz", "initrd"]) writeFileSync(join(folder, file), "");
