@@ -50,12 +50,21 @@ function made(
 
 const wrapped = (networkConfig: string): string => `network:\n${networkConfig.replace(/^(?=.)/gm, "  ")}`;
 
-const netplan = (networkConfig: string): Map<string, string> =>
-  made(
-    (folder) => ["netplan", "generate", "--root-dir", folder],
-    wrapped(networkConfig),
-    "etc/netplan/50-cloud-init.yaml",
-  );
+/** What netplan made of a text already: some targets have the same one. */
+const knownToNetplan = new Map<string, Map<string, string>>();
+
+const netplan = (networkConfig: string): Map<string, string> => {
+  let files = knownToNetplan.get(networkConfig);
+  if (files === undefined) {
+    files = made(
+      (folder) => ["netplan", "generate", "--root-dir", folder],
+      wrapped(networkConfig),
+      "etc/netplan/50-cloud-init.yaml",
+    );
+    knownToNetplan.set(networkConfig, files);
+  }
+  return files;
+};
 
 /** cloud-init's own renderers, which are in use where there is no netplan. */
 const converted = (
