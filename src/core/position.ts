@@ -16,3 +16,8 @@ export function shortPosition(at: Position): string {
 export function longPosition(at: Position): string {
   return `${at.file}:${at.line}:${at.column}`;
 }
+
+/** Whether two places are the same line and column. */
+export function isSamePosition(a: Position, b: Position): boolean {
+  return a === b || (a.line === b.line && a.column === b.column && a.file === b.file);
+}

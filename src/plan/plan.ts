@@ -1,6 +1,6 @@
 /** Plans what each node must become. Pure: a resolved site goes in, plans come out, one node at a time. */
 import { seconds } from "../core/duration.ts";
-import { longPosition, type Position } from "../core/position.ts";
+import { isSamePosition, longPosition, type Position } from "../core/position.ts";
 import { suggest } from "../core/suggest.ts";
 import {
   encode,
@@ -496,11 +496,8 @@ class NodePlanner {
       }
     }
     return [...found].map(([name, from]) =>
-      this.#shared.same(
-        this.#library,
-        `package ${name}`,
-        { name, from },
-        (a, b) => longPosition(a.from) === longPosition(b.from),
+      this.#shared.same(this.#library, `package ${name}`, { name, from }, (a, b) =>
+        isSamePosition(a.from, b.from),
       ),
     );
   }
@@ -1499,7 +1496,8 @@ class NodePlanner {
       const indirect = new Set([...after].flatMap((other) => [...(behind[other] ?? [])]));
       behind.push(new Set([...after, ...indirect]));
       const direct = [...after].filter((other) => !indirect.has(other)).sort((a, b) => a - b);
-      return { id, title, after: direct.flatMap((other) => blocks[other]?.id ?? []), actions };
+      const block = { id, title, after: direct.flatMap((other) => blocks[other]?.id ?? []), actions };
+      return this.#shared.same(this.#library, `block ${id}`, block, isSameBlock);
     });
   }
 
@@ -1703,9 +1701,18 @@ function isSameFile(a: PlannedFile, b: PlannedFile): boolean {
     a.owner === b.owner &&
     a.mode === b.mode &&
     a.once === b.once &&
-    a.restarts.join() === b.restarts.join() &&
-    longPosition(a.from) === longPosition(b.from)
+    isSameList(a.restarts, b.restarts) &&
+    isSamePosition(a.from, b.from)
   );
+}
+
+/** Whether a node's block is another node's too. */
+function isSameBlock(a: Block, b: Block): boolean {
+  return a.title === b.title && isSameList(a.after, b.after) && isSameList(a.actions, b.actions);
+}
+
+function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
 }
 
 /** Whether a node's wait is another node's too. */
@@ -1717,7 +1724,7 @@ function isSameWait(a: ProbeAction, b: ProbeAction): boolean {
     a.within === b.within &&
     a.hint === b.hint &&
     a.for === b.for &&
-    longPosition(a.from) === longPosition(b.from)
+    isSamePosition(a.from, b.from)
   );
 }
 

@@ -321,17 +321,17 @@ export function lookup(
     rendering.looked?.(name, top, value);
     return { ok: true, value };
   }
-  const steps = name.split(".");
+  const { steps, head } = stepsOf(name);
   const first = steps[0] ?? "";
-  const holder = stack.find((frame) => frame instanceof Anything || Object.hasOwn(frame, first));
+  const holder = holderOf(first, stack);
   if (holder === undefined) {
     return { ok: false, problem: unknown(name, first, [...new Set(stack.flatMap(Object.keys))]) };
   }
-  rendering.used?.(steps.slice(0, 2).join("."));
+  rendering.used?.(head);
   if (holder instanceof Anything) return { ok: true, value: holder as unknown as Value };
   let value = holder[first] as Value | Unavailable | undefined;
-  let taken = first;
-  for (const step of steps.slice(1)) {
+  for (let at = 1; at < steps.length; at++) {
+    const step = steps[at] ?? "";
     if (value instanceof Unavailable) break;
     if ((value as unknown) instanceof Anything) return { ok: true, value: value as Value };
     const map = value;
@@ -346,15 +346,39 @@ export function lookup(
         map !== null && typeof map === "object" && !Array.isArray(map) && !(map instanceof Text)
           ? Object.keys(map as object)
           : [];
-      return { ok: false, problem: unknown(name, step, keys, taken) };
+      return { ok: false, problem: unknown(name, step, keys, steps.slice(0, at).join(".")) };
     }
     value = (map as Scope)[step] as Value | Unavailable | undefined;
-    taken += `.${step}`;
   }
   if (value instanceof Unavailable) return { ok: false, problem: value.problem };
-  if (value === undefined) return { ok: false, problem: unknown(name, steps.at(-1) ?? "", [], taken) };
+  if (value === undefined) return { ok: false, problem: unknown(name, steps.at(-1) ?? "", [], name) };
   rendering.looked?.(name, holder, value);
   return { ok: true, value };
+}
+
+interface Steps {
+  readonly steps: readonly string[];
+  /** The first two, as `used` is told. */
+  readonly head: string;
+}
+
+/** The steps of every name that was looked up: the same few are, for each of thousands of nodes. */
+const knownSteps = new Map<string, Steps>();
+
+function stepsOf(name: string): Steps {
+  let found = knownSteps.get(name);
+  if (found === undefined) {
+    const steps = name.split(".");
+    found = { steps, head: steps.slice(0, 2).join(".") };
+    knownSteps.set(name, found);
+  }
+  return found;
+}
+
+/** The innermost scope that has a name. */
+function holderOf(first: string, stack: readonly Scope[]): Scope | undefined {
+  for (const frame of stack) if (frame instanceof Anything || Object.hasOwn(frame, first)) return frame;
+  return undefined;
 }
 
 function unknown(
