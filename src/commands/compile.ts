@@ -1,4 +1,5 @@
 /** From a command line's choices to a planned site: the stages load, validate, resolve and plan, in this order. */
+import { createHash, type Hash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { type Problem, Problems } from "../core/problem.ts";
@@ -46,6 +47,11 @@ export interface Choice {
   readonly carriers?: readonly Carrier[];
   /** Modules that the kernel lacks: the site's options are those of its `lab.without` then. */
   readonly without?: readonly string[];
+  /**
+   * Another thread compiles the same site and judges it, and nothing is made of it where it is wrong: what it means is
+   * all that is wanted here, and documents are not judged again.
+   */
+  readonly judged?: boolean;
 }
 
 export interface Compiled {
@@ -70,6 +76,8 @@ export interface Compiled {
   readonly library: Library;
   /** Verifies an installation's files; loaded where a node has some. */
   readonly judgeInstall: typeof import("../verify/autoinstall.ts").verifyInstall | null;
+  /** A digest of the documents that were read, which another compilation of the same ones has too. */
+  readonly read: string;
 }
 
 /** The YAML reader and the schema validator are large; what is built in needs neither. */
@@ -84,11 +92,32 @@ export async function loadReaders(): Promise<{
   return { loadYaml, validate };
 }
 
-/** Facts of the machines of the site, and the rules of the installer's own language. */
+/** Readers that take every document for right. */
+async function loadReadersOfJudged(): Promise<Awaited<ReturnType<typeof loadReaders>>> {
+  const { loadYaml } = await import("../load/yaml.ts");
+  return { loadYaml, validate: () => true };
+}
+
+/** The same readers, with a digest that takes in what they read. */
+function noting(
+  digest: Hash,
+  readers: Awaited<ReturnType<typeof loadReaders>>,
+): Awaited<ReturnType<typeof loadReaders>> {
+  return {
+    ...readers,
+    loadYaml: (file, text, problems) => {
+      digest.update(`${JSON.stringify(file)} ${text.length}\n`).update(text);
+      return readers.loadYaml(file, text, problems);
+    },
+  };
+}
+
+/** Facts of the machines of the site, and the rules of the installer's own language where they are to be judged. */
 async function loadMachines(
   workspace: string,
   nodes: { readonly [name: string]: unknown },
   readers: Awaited<ReturnType<typeof loadReaders>>,
+  judged: boolean,
   problems: Problems,
 ): Promise<Machines> {
   const hardware = new Map<string, Doc<HardwareDoc>>();
@@ -112,6 +141,7 @@ async function loadMachines(
       });
     else hardware.set(name, { doc, loaded });
   }
+  if (judged) return { hardware, rules: null };
   const { checkAutoinstallKeys, checkStorageActions } = await import("../validate/autoinstall.ts");
   return { hardware, rules: { autoinstall: checkAutoinstallKeys, actions: checkStorageActions } };
 }
@@ -122,13 +152,14 @@ async function loadMachines(
  */
 export async function compile(choice: Choice): Promise<Compiled> {
   const problems = new Problems();
-  const { packageRoot, cwd } = choice;
+  const { packageRoot, cwd, judged = false } = choice;
   const sitePath = choice.site === null ? findSite(cwd) : resolve(cwd, choice.site);
   const workspace = sitePath === null ? cwd : dirname(sitePath);
   const builtin = builtinLibrary(packageRoot);
+  const digestOfRead = createHash("sha256");
   const readers =
     sitePath !== null || builtin === null || hasOwnLibrary(workspace, packageRoot)
-      ? await loadReaders()
+      ? noting(digestOfRead, await (judged ? loadReadersOfJudged() : loadReaders()))
       : null;
 
   const texts = new Map<string, string | null>();
@@ -219,21 +250,23 @@ export async function compile(choice: Choice): Promise<Compiled> {
     guest,
     library,
     judgeInstall: null,
+    read: "",
   };
   if (loadedSite === null) return nothing;
   if (!trusted && readers !== null && !readers.validate("site", loadedSite, problems)) return nothing;
-  checkReferences(
-    library,
-    loadedSite,
-    rendering,
-    readers !== null && entries.some(({ trusted }) => !trusted),
-  );
+  if (!judged)
+    checkReferences(
+      library,
+      loadedSite,
+      rendering,
+      readers !== null && entries.some(({ trusted }) => !trusted),
+    );
   for (const module of choice.without ?? []) loadedSite = withoutModule(loadedSite, module);
   const siteDoc: Doc<SiteDoc> = { doc: loadedSite.value as unknown as SiteDoc, loaded: loadedSite };
   const machines =
     readers === null || trusted
       ? undefined
-      : await loadMachines(workspace, siteDoc.doc.nodes, readers, problems);
+      : await loadMachines(workspace, siteDoc.doc.nodes, readers, judged, problems);
   const site = resolveSite(
     siteDoc,
     library,
@@ -251,7 +284,7 @@ export async function compile(choice: Choice): Promise<Compiled> {
   if (problems.list.some(({ code }) => code === "cycle")) return { ...nothing, site };
   const plan = planSite(site, library, rendering);
   const { chosen, narrowed } = choose(site, library, choice, problems);
-  return { ...nothing, site, plan, chosen, narrowed, judgeInstall };
+  return { ...nothing, site, plan, chosen, narrowed, judgeInstall, read: digestOfRead.digest("hex") };
 }
 
 /** The site as labs boot it where the kernel lacks a module: `lab.without` laid over its options, places included. */

@@ -320,6 +320,7 @@ async function writeTree(
         root: folder,
         secrets: store.snapshot(plan.secrets.keys()),
         next,
+        read: compiled.read,
       },
       report(1),
     );
@@ -439,6 +440,8 @@ interface WorkerTask {
   readonly secrets: { readonly values: Record<string, string>; readonly hashes: Record<string, string> };
   /** Shared: the number of the next node to render. */
   readonly next: Int32Array;
+  /** What the first thread read, as `Compiled` says it. */
+  readonly read: string;
 }
 
 /** The other thread, as this one sees it. */
@@ -492,11 +495,28 @@ class RenderWorker {
   }
 }
 
-/** The worker's half: compiles the same site again, and renders its share of the nodes when told to. */
+const changedMeanwhile: Problem = {
+  code: "file-unreadable",
+  at: null,
+  message: "a file of the site or of its library was changed while it was being read",
+  hint: "render again",
+};
+
+/**
+ * The worker's half: compiles the same site again, and renders its share of the nodes when told to, which is when the
+ * first thread has judged the site and found it right.
+ */
 export async function renderInWorker(choice: Choice, port: MessagePort): Promise<void> {
   const asked = new Promise<WorkerTask>((done) => port.once("message", done));
-  const compiled = await compile(choice);
-  const { names, root, secrets, next } = await asked;
+  const compiled = await compile({ ...choice, judged: true });
+  const { names, root, secrets, next, read } = await asked;
+  if (compiled.read !== read) {
+    // The first thread takes what is left of the nodes, and then writes nothing.
+    const nothing = { results: [], entries: [], pending: [], origins: new Origins().toFile(), failure: null };
+    const part: Part = { ...nothing, problems: [changedMeanwhile] };
+    port.postMessage({ part });
+    return;
+  }
   tidyHeap();
   const vault: Vault = {
     reveal: (name) => secrets.values[name] ?? raise(name),

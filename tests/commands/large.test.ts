@@ -3,7 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { compile } from "../../src/commands/compile.ts";
+import type { NodePlan } from "../../src/plan/model.ts";
+import type { Node } from "../../src/resolve/model.ts";
 import { makePackage } from "../cases/cases.ts";
+import { planText } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
 
 suite("large sites", (test) => {
@@ -21,13 +24,22 @@ suite("large sites", (test) => {
         .replace(/nodes:[\s\S]*/, `nodes:\n${nodes.join("")}`);
       writeFileSync(join(cwd, "site.yaml"), site);
       const choice = { packageRoot, cwd, site: null, target: null, profiles: [], nodes: [] };
-      const { problems, plan, site: resolved } = await compile(choice);
+      const { problems, plan, site: resolved, read } = await compile(choice);
       assert.equal(
         problems.list.map(({ code, notice }) => [code, notice]),
         [["hosts-limited", true]],
       );
-      const first = resolved?.nodes[0];
-      assert.ok(first !== undefined && (plan?.plan(first).hosts.length ?? 999) < 257);
+      const first = resolved?.nodes[0] as Node;
+      assert.ok((plan?.plan(first).hosts.length ?? 999) < 257);
+
+      // As the second thread of a large render compiles it.
+      const again = await compile({ ...choice, judged: true });
+      assert.is(again.read, read);
+      const same = again.site?.nodes[0] as Node;
+      assert.is(planText(again.plan?.plan(same) as NodePlan), planText(plan?.plan(first) as NodePlan));
+      writeFileSync(join(cwd, "site.yaml"), site.replace("n0: {", "other: {"));
+      assert.is.not((await compile({ ...choice, judged: true })).read, read);
+
       writeFileSync(join(cwd, "site.yaml"), `hosts: all\n${site}`);
       assert.equal((await compile(choice)).problems.list, []);
     } finally {
