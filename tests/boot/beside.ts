@@ -9,7 +9,7 @@ import { say } from "./lab.ts";
 const sleepers: readonly string[] = ["boot/late.boot.ts"];
 
 /** Files that take longest: they begin first, so that nothing is waited for alone at the end. */
-const longest: readonly string[] = ["boot/qemu.boot.ts"];
+const longest: readonly string[] = ["boot/pxe.boot.ts", "boot/qemu.boot.ts"];
 
 /** Files that only run when a pattern asks for them: what they boot takes more than a machine for tests has to spare. */
 const asked: readonly string[] = ["boot/cluster.boot.ts", "boot/openvswitch.boot.ts", "boot/storage.boot.ts"];

@@ -53,6 +53,8 @@ export class Machine {
         ...["nice", "-n", "5", "qemu-system-x86_64", "-name", `seedsmith-pxe-${this.name}`],
         // Without graphics SeaBIOS, and so loaders on it, write to the serial line.
         ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,graphics=off"],
+        // As firmware in a rack does: when the network has brought nothing and the disk is empty, it begins again.
+        ...["-boot", "reboot-timeout=20000"],
         ...processor("tcg"),
         ...["-smp", "2", "-m", "1024"],
         ...(firmware === "bios"

@@ -25,5 +25,8 @@ if (missing.length > 0) {
   for (const line of missing) console.error(`test:pxe: ${line}`);
   process.exit(3);
 }
+// Broken off, it takes its machines down on the way out.
+for (const name of ["SIGINT", "SIGTERM"] as const)
+  process.once(name, () => process.exit(name === "SIGINT" ? 130 : 143));
 await runFiles((file) => /^pxe\/.*\.machine\.ts$/.test(file), new RegExp(process.argv[2] ?? ""));
 process.exit();

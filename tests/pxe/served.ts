@@ -33,6 +33,7 @@ export class ServedSite {
   readonly #server: ChildProcess;
   readonly #machines: Machine[] = [];
   readonly #progress: (line: string) => void;
+  #ended = false;
 
   private constructor(
     folder: string,
@@ -67,7 +68,7 @@ export class ServedSite {
     process.once("exit", () => site.#kill());
     const begin = Date.now();
     while ((await site.status().catch(() => null)) === null) {
-      if (server.exitCode !== null || Date.now() - begin > 120_000)
+      if (server.exitCode !== null || Date.now() - begin > 600_000)
         throw new Error(`the boot server does not answer:\n${site.log()}`);
       await pause(500);
     }
@@ -126,13 +127,14 @@ export class ServedSite {
     const begin = Date.now();
     let stage = "";
     for (;;) {
-      const status = await this.status();
-      const known = status.nodes.find((one) => one.node === node);
+      // On a busy host one answer may not come in time; what matters is whether they come.
+      const status = await this.status().catch(() => null);
+      const known = status?.nodes.find((one) => one.node === node);
       if (known !== undefined && known.stage !== stage) {
         stage = known.stage;
         this.#progress(`${Math.round((Date.now() - begin) / 1000)} s: ${stage}`);
       }
-      const found = seen(status);
+      const found = status === null ? null : seen(status);
       if (found !== null) return found;
       const late = Date.now() - begin > patience;
       if (late || !machine.on || this.#server.exitCode !== null || stage === "failed")
@@ -148,9 +150,11 @@ export class ServedSite {
     }
   }
 
+  /** What can still be done when this process is broken off. */
   #kill(): void {
-    for (const machine of this.#machines) machine.stop();
-    this.#server.kill("SIGKILL");
+    if (this.#ended) return;
+    this.#segment.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 
   /** Ends all of it. With SEEDSMITH_KEEP set to a folder, consoles and logs are left there. */
@@ -159,6 +163,7 @@ export class ServedSite {
     const ended = new Promise((done) => this.#server.once("close", done));
     if (this.#server.exitCode === null && this.#server.kill("SIGTERM")) await ended;
     await this.#segment.down();
+    this.#ended = true;
     const keep = process.env["SEEDSMITH_KEEP"];
     if (keep !== undefined) {
       mkdirSync(keep, { recursive: true });

@@ -5,7 +5,7 @@ import type { MachineChoice } from "./machine.ts";
 import { ServedSite } from "./served.ts";
 
 /** For a machine without the processor's help, on a host that may be busy. */
-const patience = 40 * 60_000;
+const patience = 25 * 60_000;
 
 export interface Way extends MachineChoice {
   /** The loader that asks for the entries, as the server names it. */
@@ -22,7 +22,7 @@ export interface Way extends MachineChoice {
 export function bringsToReady(title: string, way: Way): void {
   suite(title, (test) => {
     let site: ServedSite | null = null;
-    const say = (line: string): void => console.log(`  ${way.name}: ${line}`);
+    const say = (line: string): void => console.error(`${way.name}: ${line}`);
     test.after(async () => await site?.down());
 
     test("from an empty disk to READY: installed once, and then booted from its disk", async () => {

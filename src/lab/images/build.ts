@@ -20,6 +20,7 @@ import { dirname, join } from "node:path";
 import { machineApt } from "../apt-sources.ts";
 import { LabError, must, run } from "../command.ts";
 import { missingTools, toolEnvironment } from "../tools.ts";
+import { alone } from "./claim.ts";
 import {
   capabilitiesPath,
   espGrub,
@@ -36,7 +37,7 @@ import {
   partitionTable,
   recipeKey,
 } from "./recipe.ts";
-import { type Image, imageByKey, placeImage } from "./store.ts";
+import { type Image, imageByKey, imagesFolder, placeImage } from "./store.ts";
 
 /** What is built with, and the Debian package of each. */
 const tools: Readonly<Record<string, string>> = {
@@ -89,7 +90,8 @@ export async function buildObstacle(target: BuildTarget): Promise<LabError | nul
 }
 
 /**
- * Gives the image of a target, building it when the cache has none of its recipe: a few minutes.
+ * Gives the image of a target, building it when the cache has none of its recipe: a few minutes. While another process
+ * builds it, that one's is waited for.
  * @throws LabError when this machine cannot build it, or the build fails
  */
 export async function buildImage(target: BuildTarget, options: BuildOptions): Promise<Image> {
@@ -98,13 +100,21 @@ export async function buildImage(target: BuildTarget, options: BuildOptions): Pr
   const recipe = imageRecipe(await machineApt(target.codename), target.name, target.codename);
   const key = recipeKey(recipe);
   const { cache, progress = () => {} } = options;
-  const found = imageByKey(cache, target.name, key);
+  const there = () => imageByKey(cache, target.name, key);
+  const found = there();
   if (found !== null) return found;
   requireSpace(cache);
-  return await placeImage(
-    cache,
-    { target: target.name, key, origin: { kind: "built", key }, format: "qcow2", file: "disk.qcow2" },
-    (folder) => make(recipe, key, folder, progress),
+  mkdirSync(imagesFolder(cache), { recursive: true });
+  return await alone(
+    join(imagesFolder(cache), `.building-${target.name}-${key}`),
+    there,
+    () =>
+      placeImage(
+        cache,
+        { target: target.name, key, origin: { kind: "built", key }, format: "qcow2", file: "disk.qcow2" },
+        (folder) => make(recipe, key, folder, progress),
+      ),
+    (pid) => progress(`process ${pid} builds the image of ${target.name}: waiting for it`),
   );
 }
 

@@ -8,22 +8,19 @@ import {
   closeSync,
   createReadStream,
   existsSync,
-  linkSync,
   mkdirSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
   statfsSync,
   statSync,
   truncateSync,
-  writeFileSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { LabError, sleep } from "../command.ts";
-import { alive, type ProcessName, processName } from "../host.ts";
 import { checkDisk } from "./build.ts";
+import { claim } from "./claim.ts";
 import { type Image, imageByKey, imagesFolder, placeImage } from "./store.ts";
 
 /** Where an image of a target is published. */
@@ -154,31 +151,10 @@ function size(path: string): number {
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 
 /** Takes the download for this process. @throws LabError when another one is at it */
-function claim(path: string, what: string): void {
-  const own = processName(process.pid);
-  const passing = `${path}.${process.pid}`;
-  writeFileSync(passing, JSON.stringify(own));
-  try {
-    for (let attempt = 0; attempt < 3; attempt += 1) {
-      try {
-        // Written before it has its name, so that nobody reads half of it.
-        linkSync(passing, path);
-        return;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      }
-      let holder: ProcessName | null = null;
-      try {
-        holder = JSON.parse(readFileSync(path, "utf8")) as ProcessName;
-      } catch {}
-      if (holder !== null && alive(holder))
-        throw new LabError(`${what} is being fetched by process ${holder.pid}`, "wait for it, or end it");
-      rmSync(path, { force: true });
-    }
-    throw new LabError(`${what} is being fetched by somebody else`, "try again");
-  } finally {
-    rmSync(passing, { force: true });
-  }
+function claimDownload(path: string, what: string): void {
+  const holder = claim(path);
+  if (holder !== null)
+    throw new LabError(`${what} is being fetched by process ${holder.pid}`, "wait for it, or end it");
 }
 
 /**
@@ -222,7 +198,7 @@ export async function fetchImage(source: ImageSource, options: FetchOptions): Pr
   mkdirSync(folder, { recursive: true });
   const part = join(folder, digest.hex);
   const lock = `${part}.lock`;
-  claim(lock, name);
+  claimDownload(lock, name);
   try {
     try {
       await persist(
@@ -280,7 +256,7 @@ export async function fetchFile(
   // Below a name that is the digest's: what is left of another version is not gone on with.
   const part = join(dirname(place), `.${name}.${digest.hex.slice(0, 16)}.part`);
   const lock = `${part}.lock`;
-  claim(lock, name);
+  claimDownload(lock, name);
   try {
     try {
       await persist(
