@@ -4,6 +4,7 @@ import { httpBootUrl, kernelLine, loaderOf, netBoot } from "../emit/netboot.ts";
 import { parseMac } from "../resolve/address.ts";
 import type { Node, Site } from "../resolve/model.ts";
 import { type Identity, matchMachine } from "../resolve/netboot.ts";
+import { uuidPattern } from "../validate/schema.ts";
 import { type Choice, type Compiled, compile } from "./compile.ts";
 import { noNetboot } from "./pxe.ts";
 
@@ -34,15 +35,28 @@ export async function match(
   const nothing = () => ({ compiled, problems: problems.list, matched: null, text: "" });
   if (site === null || problems.failed) return nothing();
   if (site.netboot === null) throw noNetboot(site.name);
-  if (identity.mac !== undefined && parseMac(identity.mac) === null) {
+  if (identity.mac !== undefined && parseMac(identity.mac) === null)
     problems.add({
       code: "bad-mac",
       at: null,
       message: `"${identity.mac}" is not the MAC address of a network card`,
       hint: "six pairs of hexadecimal digits, the second digit even",
     });
-    return nothing();
-  }
+  if (identity.serial?.trim() === "")
+    problems.add({
+      code: "wrong-value",
+      at: null,
+      message: "a serial number has at least one character",
+      hint: "dmidecode -s system-serial-number on the machine shows it",
+    });
+  if (identity.uuid !== undefined && !new RegExp(uuidPattern).test(identity.uuid))
+    problems.add({
+      code: "wrong-value",
+      at: null,
+      message: `"${identity.uuid}" is not a UUID`,
+      hint: "as dmidecode -s system-uuid shows it: 4c4c4544-0032-3510-8054-b3c04f4d3732",
+    });
+  if (problems.failed) return nothing();
   const said = (["mac", "serial", "uuid"] as const)
     .filter((mark) => identity[mark] !== undefined)
     .map((mark) => `${mark} ${identity[mark]}`)

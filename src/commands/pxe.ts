@@ -4,7 +4,7 @@ import type { Problem } from "../core/problem.ts";
 import { labCache } from "../lab/cache.ts";
 import { LabError } from "../lab/command.ts";
 import { type Choice, type Compiled, compile } from "./compile.ts";
-import { type Asset, bringAssets } from "./pxe/assets.ts";
+import { type Asset, bringAssets, missingFiles } from "./pxe/assets.ts";
 
 /** @throws LabError for what cannot be had */
 export async function pxeAssets(
@@ -22,6 +22,14 @@ export async function pxeAssets(
   if (site === null || problems.failed) return { compiled, problems: problems.list, assets: [], text: "" };
   const { netboot } = site;
   if (netboot === null) throw noNetboot(site.name);
+  for (const { file, from } of missingFiles(site, workspace))
+    problems.add({
+      code: "file-unreadable",
+      at: from,
+      message: `${file} is not there`,
+      hint: "it is looked for from the site's folder",
+    });
+  if (problems.failed) return { compiled, problems: problems.list, assets: [], text: "" };
   const folder = join(resolve(choice.cwd, out), site.name);
   const assets = await bringAssets(site, netboot, workspace, folder, labCache(), progress);
   const width = Math.max(...assets.map(({ path }) => path.length));

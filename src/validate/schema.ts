@@ -329,6 +329,9 @@ const disk: Schema = object({
 });
 const disks: Schema = { ...disk, type: ["object", "array"], items: disk, minItems: 1 };
 
+/** A UUID as firmware tells it. */
+export const uuidPattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
+
 /** What a machine of metal is, and what an installation makes of its disks. Profiles, the site and nodes have these. */
 const machine: Record<string, Schema> = {
   firmware: { enum: ["uefi", "bios"] },
@@ -521,7 +524,7 @@ export const site: Schema = object(
             serial: string,
             uuid: {
               type: "string",
-              pattern: "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
+              pattern: uuidPattern,
               description: "the UUID that the firmware tells",
             },
             macs: list(mac),

@@ -13,9 +13,12 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { check } from "../../src/commands/check.ts";
+import { match } from "../../src/commands/match.ts";
+import { pxeAssets } from "../../src/commands/pxe.ts";
 import { render } from "../../src/commands/render.ts";
 import { show } from "../../src/commands/show.ts";
 import { formatProblems } from "../../src/core/report.ts";
+import type { Identity } from "../../src/resolve/netboot.ts";
 import type { Carrier } from "../../src/validate/documents.ts";
 
 const here = import.meta.dirname;
@@ -110,6 +113,9 @@ export async function runCase(one: Case, packageRoot: string): Promise<{ report:
         profile: { type: "string", multiple: true },
         node: { type: "string", multiple: true },
         carrier: { type: "string", multiple: true },
+        mac: { type: "string" },
+        serial: { type: "string" },
+        uuid: { type: "string" },
       },
     });
     const choice = {
@@ -126,7 +132,11 @@ export async function runCase(one: Case, packageRoot: string): Promise<{ report:
         ? await render({ ...choice, out: values.out ?? "build", workerUrl: null })
         : name === "show"
           ? await show(choice)
-          : await check(choice, false);
+          : name === "match"
+            ? await match(choice, identity(values))
+            : name === "pxe"
+              ? await pxeAssets(choice, values.out ?? "build", () => {})
+              : await check(choice, false);
     const failed = result.problems.some((problem) => problem.notice !== true);
     const made = readdirSync(cwd, { recursive: true, encoding: "utf8" }).filter(
       (file) => !before.includes(file),
@@ -138,6 +148,16 @@ export async function runCase(one: Case, packageRoot: string): Promise<{ report:
   } finally {
     rmSync(cwd, { recursive: true, force: true });
   }
+}
+
+/** What a machine tells of itself; a mark without a value is an empty text. */
+function identity(values: { mac?: string; serial?: string; uuid?: string }): Identity {
+  const { mac, serial, uuid } = values;
+  return {
+    ...(mac === undefined ? {} : { mac }),
+    ...(serial === undefined ? {} : { serial }),
+    ...(uuid === undefined ? {} : { uuid }),
+  };
 }
 
 export function bless(one: Case, report: string): void {

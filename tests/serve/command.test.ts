@@ -79,6 +79,12 @@ suite("serve, reinstall and watch", (test) => {
     assert.is(early.code, 3);
     assert.match(early.err, "has no seeds of one");
     assert.is((await end(start(["render"]))).code, 0);
+    const lacking = await end(start(["serve", "--dhcp", "--listen", "127.0.0.1:0"]));
+    assert.is(lacking.code, 3);
+    assert.match(
+      lacking.err,
+      "error: missing in build/x/pxe: loaders/undionly.kpxe, loaders/snponly.efi, assets/debian-12/vmlinuz, assets/debian-12/initrd\n  hint: seedsmith pxe assets brings it\n",
+    );
     const first = await serve();
     const entry = async (port: number): Promise<boolean> =>
       (await ask(port, "/ipxe/52-54-00-00-00-01")).body.includes("/seed/one/");

@@ -10,7 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { ownLoaders } from "../../emit/dnsmasq.ts";
 import { firstFile, grubConfig, grubOverHttp, ipxeScript } from "../../emit/netboot.ts";
 import { LabError, must } from "../../lab/command.ts";
@@ -214,31 +214,49 @@ export async function bringAssets(
   writeLoaderTexts(netboot, siteFolder);
   for (const { target, file } of filesOf(site)) {
     const path = `assets/${target}/${file.name}`;
-    if (file.source.kind === "file") {
-      const from = isAbsolute(file.source.file) ? file.source.file : resolve(workspace, file.source.file);
-      if (!existsSync(from))
-        throw new LabError(
-          `${file.source.file} is not there (${file.from.file}:${file.from.line}:${file.from.column})`,
-          "it is looked for from the site's folder",
-        );
-      made.push(await copy(from, folder, path, file.source.file, file.sha256));
-      continue;
-    }
-    const place = join(folder, path);
-    const hex = file.sha256 ?? "";
-    if (existsSync(place)) {
-      progress(`checking ${path}`);
-      if ((await digestOfFile(place, "sha256")) === hex) {
-        made.push({ path, from: file.source.url, change: "same" });
-        continue;
-      }
-    }
-    mkdirSync(dirname(place), { recursive: true });
-    progress(`fetching ${file.source.url}`);
-    await fetchFile(file.source.url, { algorithm: "sha256", hex }, place, { progress });
-    made.push({ path, from: file.source.url, change: "created" });
+    made.push(
+      file.source.kind === "file"
+        ? await copy(resolve(workspace, file.source.file), folder, path, file.source.file, file.sha256)
+        : await fetchAsset(file.source.url, file.sha256 ?? "", folder, path, { progress }),
+    );
   }
   return made;
+}
+
+/** The files of the site's own that installers are to boot and that are not there, and where the site names them. */
+export function missingFiles(
+  site: Site,
+  workspace: string,
+): readonly { readonly file: string; readonly from: BootFile["from"] }[] {
+  return filesOf(site).flatMap(({ file: { source, from } }) =>
+    source.kind === "file" && !existsSync(resolve(workspace, source.file))
+      ? [{ file: source.file, from }]
+      : [],
+  );
+}
+
+/**
+ * Fetches a file of an installer, unless it is there already.
+ * @param sha256 what it must have
+ * @param path below the site's pxe folder
+ * @throws LabError when it cannot be had, or is another one
+ */
+export async function fetchAsset(
+  url: string,
+  sha256: string,
+  folder: string,
+  path: string,
+  options: Parameters<typeof fetchFile>[3] = {},
+): Promise<Asset> {
+  const place = join(folder, path);
+  if (existsSync(place)) {
+    options.progress?.(`checking ${path}`);
+    if ((await digestOfFile(place, "sha256")) === sha256) return { path, from: url, change: "same" };
+  }
+  mkdirSync(dirname(place), { recursive: true });
+  options.progress?.(`fetching ${url}`);
+  await fetchFile(url, { algorithm: "sha256", hex: sha256 }, place, options);
+  return { path, from: url, change: "created" };
 }
 
 async function copy(

@@ -16,6 +16,7 @@ import { keyOf, States } from "../../serve/states.ts";
 import { Status } from "../../serve/status.ts";
 import { tftpRoot } from "../../serve/tftp-root.ts";
 import { compile } from "../compile.ts";
+import { missingAssets } from "../pxe/assets.ts";
 import { sourceOf } from "../source-line.ts";
 import { lineOf, Notes } from "./lines.ts";
 import type { ServeRequest } from "./request.ts";
@@ -71,11 +72,7 @@ function cannotListen({ host, port }: Place, error: NodeJS.ErrnoException): LabE
 /** What machines get addresses and loaders by. @throws LabError where that cannot be had */
 async function checkDhcp(folder: string, cwd: string): Promise<void> {
   const conf = join(folder, "pxe", "dnsmasq.conf");
-  for (const [path, hint] of [
-    [conf, "run seedsmith render"],
-    [join(folder, "pxe", "loaders"), "run seedsmith pxe assets"],
-  ] as const)
-    if (!existsSync(path)) throw new LabError(`there is no ${relative(cwd, path)}`, hint);
+  if (!existsSync(conf)) throw new LabError(`there is no ${relative(cwd, conf)}`, "run seedsmith render");
   let tested: Awaited<ReturnType<typeof run>>;
   try {
     tested = await run(["dnsmasq", "--test", `--conf-file=${conf}`], { timeout: 60 });
@@ -107,7 +104,15 @@ export async function serve(request: ServeRequest): Promise<number> {
       `${relative(choice.cwd, folder) || "."} has no seeds of ${few(missing)}`,
       "run seedsmith render first, and again after each change of the site",
     );
-  if (request.dhcp) await checkDhcp(folder, choice.cwd);
+  const lacking = missingAssets(site, folder);
+  if (request.dhcp) {
+    if (lacking.length > 0)
+      throw new LabError(
+        `missing in ${relative(choice.cwd, join(folder, "pxe"))}: ${few(lacking)}`,
+        "seedsmith pxe assets brings it",
+      );
+    await checkDhcp(folder, choice.cwd);
+  }
   const kept = stateFolder(compiled.workspace, site.name);
   mkdirSync(kept, { recursive: true, mode: 0o700 });
   const lock = takeLock(join(kept, "lock"));
@@ -246,6 +251,10 @@ export async function serve(request: ServeRequest): Promise<number> {
   print(
     "seeds hold secrets and go over plain HTTP: whoever listens on the management network while a node boots can read them",
   );
+  if (lacking.length > 0)
+    print(
+      `missing, so machines that ask for it get nothing: ${few(lacking)}; seedsmith pxe assets brings it`,
+    );
   const install = served.nodes.filter((node) => server.boot(node) === "install").map(({ name }) => name);
   if (fresh) print("nothing is known of these nodes yet");
   print(
