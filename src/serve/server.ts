@@ -114,6 +114,7 @@ const plain = "text/plain; charset=utf-8";
 /** What an answer still waits for; nothing when it has been given. */
 type Later = Promise<void> | undefined;
 
+/** An answer that its asker gives up is an error of nobody; of a request Node says so only to who listens. */
 function heedless(): void {}
 
 /** Answers with a short text. */
@@ -205,7 +206,8 @@ export class BootServer {
       {
         headersTimeout: this.#limits.head,
         requestTimeout: this.#limits.request,
-        keepAliveTimeout: 15_000,
+        // An idle connection ends with the server's own timeout below: one timer for it, not two that take turns.
+        keepAliveTimeout: 0,
         connectionsCheckingInterval: Math.min(2000, this.#limits.head),
         maxHeaderSize: 8 << 10,
         // A user-data of tens of kilobytes goes out whole, without a wait in between.
@@ -301,10 +303,11 @@ export class BootServer {
 
   /** What is answered at once makes no promise: small files are, and a rack asks for thousands of them a second. */
   #handle(request: IncomingMessage, response: ServerResponse): void {
-    // An answer that its asker gave up is an error of nobody; of a request Node says so only to who listens.
-    response.on("error", heedless);
     try {
-      this.#route(request, response)?.catch((error: unknown) => this.#failed(request, response, error));
+      const later = this.#route(request, response);
+      if (later === undefined) return;
+      response.on("error", heedless);
+      later.catch((error: unknown) => this.#failed(request, response, error));
     } catch (error) {
       this.#failed(request, response, error);
     }
@@ -335,7 +338,10 @@ export class BootServer {
       first === "grub" ||
       first === "pxelinux" ||
       this.#roots.has(first);
-    if (!known && this.#options.others?.(request, response, path) === true) return undefined;
+    if (!known && this.#options.others !== undefined) {
+      response.on("error", heedless);
+      if (this.#options.others(request, response, path)) return undefined;
+    }
     if (method !== "GET" && method !== "HEAD")
       return answer(request, response, 405, "only GET and HEAD\n", {
         Allow: "GET, HEAD",
