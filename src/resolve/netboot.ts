@@ -270,6 +270,28 @@ class Resolver {
     );
   }
 
+  /** What a node is known by where no MAC address is must be what its loader tells. iPXE tells all of it. */
+  #checkMarks(draft: NodeDraft, netboot: Netboot, hasUuid: boolean): void {
+    const own = draft.doc.netboot?.loader;
+    const firmwares: readonly Firmware[] = draft.firmware === null ? ["bios", "uefi"] : [draft.firmware];
+    const silent = firmwares
+      .map((firmware) => own ?? netboot.loaders[firmware])
+      .filter((loader) => loader === "grub" || (loader === "pxelinux" && !hasUuid));
+    const [loader] = silent;
+    if (loader === undefined) return;
+    const lacks = loader === "grub" ? "no MAC address" : "neither MAC address nor UUID";
+    this.#fail(
+      "bad-netboot",
+      [...draft.path, "netboot"],
+      `${draft.name} has ${lacks} here, and ${loader} tells nothing else of its machine`,
+      {
+        part: "key",
+        hint: "give a card's MAC address, or boot it by ipxe",
+        ...(silent.length < firmwares.length ? { notice: true } : {}),
+      },
+    );
+  }
+
   // Nodes
 
   node(draft: NodeDraft, netboot: Netboot | null): NodeNetboot | null {
@@ -303,6 +325,7 @@ class Resolver {
         hint: "give a card's MAC address, or netboot: { serial: ... }",
         notice: true,
       });
+    else if (macs.length === 0) this.#checkMarks(draft, netboot, uuid !== null);
     if (doc?.loader !== undefined) {
       if (draft.firmware === null)
         this.#fail(

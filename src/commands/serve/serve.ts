@@ -255,6 +255,11 @@ export async function serve(request: ServeRequest): Promise<number> {
     print(
       `missing, so machines that ask for it get nothing: ${few(lacking)}; seedsmith pxe assets brings it`,
     );
+  const nameless = served.nodes.filter(({ macs }) => macs.length === 0).map(({ name }) => name);
+  if (nameless.length > 0 && !request.tokens)
+    print(
+      `no MAC address is known of ${few(nameless)}: their seeds are given at their fixed addresses only, or with --tokens`,
+    );
   const install = served.nodes.filter((node) => server.boot(node) === "install").map(({ name }) => name);
   if (fresh) print("nothing is known of these nodes yet");
   print(
