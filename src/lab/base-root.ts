@@ -22,6 +22,7 @@ import { type AptConfiguration, machineApt, toDeb822 } from "./apt-sources.ts";
 import { cloudFiles, cloudPackages, cloudUnits } from "./cloud-image.ts";
 import { LabError, must } from "./command.ts";
 import { processStart, requireHost } from "./host.ts";
+import { tethered } from "./tether.ts";
 import { removeTree } from "./tree.ts";
 
 /** A base root in the cache. */
@@ -88,15 +89,6 @@ function recipe(apt: AptConfiguration, release: string, extra: readonly string[]
   };
 }
 
-/**
- * Runs what follows in namespaces that end with this process, however that ends: no process and no mount of a build
- * outlives it.
- */
-const endsWithUs: readonly string[] = [
-  ...["setpriv", "--pdeathsig", "KILL", "--"],
-  ...["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--"],
-];
-
 /** Removes what builds left behind whose process is gone. @param cache the cache folder */
 export async function sweepBuilds(cache: string): Promise<void> {
   const folder = join(cache, "roots");
@@ -154,7 +146,6 @@ async function bootstrap(
 ): Promise<void> {
   const enable = `chroot "$1" systemctl enable ${made.enable.join(" ")}`;
   const argv = [
-    ...endsWithUs,
     "mmdebstrap",
     "--mode=root",
     "--variant=apt",
@@ -163,7 +154,8 @@ async function bootstrap(
   ];
   for (const line of apt.settings) argv.push(`--aptopt=${line.replace(/;$/, "")}`);
   try {
-    await must([...argv, made.release, root, "-"], {
+    // No process and no mount of a build outlives this one.
+    await must(tethered([...argv, made.release, root, "-"], true), {
       stdin: made.sources,
       timeout: 1800,
       onLine: (line) => {

@@ -140,11 +140,14 @@ export function alive(name: ProcessName): boolean {
   return processStart(name.pid) === name.start;
 }
 
-/** Sends a signal, unless the process is gone. */
-export function signal(name: ProcessName, which: NodeJS.Signals): void {
+/**
+ * Sends a signal, unless the process is gone.
+ * @param group whether it leads a process group, all of which is meant
+ */
+export function signal(name: ProcessName, which: NodeJS.Signals, group = false): void {
   if (!alive(name)) return;
   try {
-    process.kill(name.pid, which);
+    process.kill(group ? -name.pid : name.pid, which);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }

@@ -28,8 +28,16 @@ import { mountsBelow, removeTree } from "./tree.ts";
 export type Made =
   /** Ends first, by a kill, for it would start others again. */
   | { readonly kind: "keeper"; readonly process: ProcessName }
-  /** `grace`: seconds in which it ends by itself once its network namespace is empty; then it is killed. */
-  | { readonly kind: "process"; readonly process: ProcessName; readonly grace?: number }
+  /**
+   * `grace`: seconds in which it ends by itself once its network namespace is empty; then it is killed. `group`: it
+   * leads a process group, and all of that is killed with it.
+   */
+  | {
+      readonly kind: "process";
+      readonly process: ProcessName;
+      readonly grace?: number;
+      readonly group?: boolean;
+    }
   | { readonly kind: "mount"; readonly path: string }
   | { readonly kind: "namespace"; readonly name: string }
   /** A control group in one hierarchy, with all below it. */
@@ -274,10 +282,14 @@ async function emptyNamespace(name: string): Promise<void> {
   if (gone === null) throw new LabError(`processes in the network namespace ${name} do not end`);
 }
 
-/** Ends a process. @param grace seconds until it is killed */
-async function end(process: ProcessName, grace: number): Promise<void> {
+/**
+ * Ends a process.
+ * @param grace seconds until it is killed
+ * @param group whether its process group is killed with it
+ */
+async function end(process: ProcessName, grace: number, group = false): Promise<void> {
   const gone = () => (alive(process) ? null : true);
-  if (grace === 0 || (await poll(grace, gone)) === null) signal(process, "SIGKILL");
+  if (grace === 0 || (await poll(grace, gone)) === null) signal(process, "SIGKILL", group);
   if ((await poll(patience, gone)) === null) throw new LabError(`process ${process.pid} does not end`);
 }
 
@@ -285,8 +297,8 @@ const undo: { readonly [K in Made["kind"]]: (made: Extract<Made, { kind: K }>) =
   keeper: async ({ process }) => {
     await end(process, 0);
   },
-  process: async ({ process, grace = 0 }) => {
-    await end(process, grace);
+  process: async ({ process, grace = 0, group }) => {
+    await end(process, grace, group);
   },
   mount: async ({ path }) => {
     for (const point of mountsBelow(path)) {

@@ -1,5 +1,4 @@
 /** Labs by the command line, as a person uses them: two nodes, another lab beside them, and what goes wrong. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -7,86 +6,15 @@ import { run as hostCommand, must, poll, sleep } from "../../src/lab/command.ts"
 import { eventLog, readEvents } from "../../src/lab/events.ts";
 import { readState } from "../../src/lab/state.ts";
 import { suite } from "../support/suite.ts";
-import { cache } from "./lab.ts";
+import { cache, say } from "./lab.ts";
+import { Command, labOf, run } from "./program.ts";
 import { lineOf, repository, type Workspace } from "./rendered.ts";
 import { componentFile, good, smallWorkspace } from "./small.ts";
-
-interface Outcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** `seedsmith` in a workspace, while it runs. */
-class Command {
-  out = "";
-  err = "";
-  readonly child: ChildProcess;
-  readonly done: Promise<Outcome>;
-
-  constructor(workspace: Workspace, args: readonly string[], ownCache = cache) {
-    this.child = spawn(process.execPath, [join(repository, "dist", "cli.js"), ...args], {
-      cwd: workspace.folder,
-      env: { ...process.env, SEEDSMITH_CACHE: ownCache },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-      this.out += text;
-    });
-    this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      this.err += text;
-    });
-    this.done = new Promise((resolve) => {
-      this.child.on("close", (code) => resolve({ code, out: this.out, err: this.err }));
-    });
-  }
-}
-
-function run(workspace: Workspace, ...args: readonly string[]): Promise<Outcome> {
-  return new Command(workspace, args).done;
-}
-
-function labOf(workspace: Workspace, site = "boot"): string {
-  return join(workspace.folder, "build", site, "lab");
-}
+import { beyond, idOf, left, snapshot } from "./traces.ts";
 
 function events(workspace: Workspace, node: string, site?: string) {
   const path = join(labOf(workspace, site), "machines", node, "root", eventLog);
   return existsSync(path) ? readEvents(readFileSync(path)).events : [];
-}
-
-/** What there is on the host, one thing a line, but for what belongs to labs of others. */
-async function snapshot(own: readonly Workspace[]): Promise<string[]> {
-  const links = (await must(["ip", "-o", "-br", "link"])).split("\n").map((line) => line.split(/[ @]/)[0]);
-  const tables = (await must(["nft", "list", "tables"])).split("\n");
-  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map((line) => line.split(" ")[4]);
-  const names = ["/run/netns", "/run/systemd/nspawn/propagate"].flatMap((folder) =>
-    existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [],
-  );
-  const processes = readdirSync("/proc")
-    .filter((pid) => /^\d+$/.test(pid))
-    .map((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-      } catch {
-        return "";
-      }
-    })
-    .filter((line) => own.some(({ folder }) => line.includes(folder)));
-  // Not into the machines' roots, which are mounts.
-  const found = await Promise.all(own.map(({ folder }) => hostCommand(["find", folder, "-xdev"])));
-  const files = found.flatMap(({ stdout }) => stdout.split("\n"));
-  return [...links, ...tables, ...mounts, ...names, ...processes, ...files]
-    .filter((line) => line !== undefined && line !== "")
-    .map(String)
-    .sort();
-}
-
-/** The lines that a snapshot has beyond another, of this test's labs: their ids are part of every name. */
-function beyond(after: readonly string[], before: readonly string[], marks: readonly string[]): string[] {
-  return after.filter((line) => !before.includes(line) && marks.some((mark) => line.includes(mark)));
 }
 
 suite("labs by the command line", (test) => {
@@ -100,6 +28,7 @@ suite("labs by the command line", (test) => {
   );
   other.edit("site: boot", "site: other");
   const both = [pair, other];
+  const folders = both.map(({ folder }) => folder);
   const lab = ["lab", "up", "--driver", "nspawn"];
   const ids: string[] = [];
   let before: string[] = [];
@@ -120,7 +49,7 @@ suite("labs by the command line", (test) => {
   test.before(async () => {
     // Rendered before, so that seeds and secrets are there and only the labs make a difference.
     for (const workspace of both) workspace.render();
-    before = await snapshot(both);
+    before = await snapshot(folders);
   });
   test.after(async () => {
     for (const workspace of both) {
@@ -136,7 +65,7 @@ suite("labs by the command line", (test) => {
     assert.is(second.code, 3, second.err);
     assert.match(second.err, "the lab of boot is being brought up by process");
 
-    const red = new Command(other, lab);
+    const red = new Command(other, ["test", "--driver", "nspawn", "--keep", "--report", "red.xml"]);
     await known(other, "other");
     assert.ok(await poll(900, () => (red.err.includes("small3 FAILED") ? true : null), 0.1), red.err);
     const said = Date.now();
@@ -147,6 +76,12 @@ suite("labs by the command line", (test) => {
     assert.ok(late < 60_000, `${verdict?.time} was said at ${said}`);
     const { code, err } = await red.done;
     assert.is(code, 4, err);
+    assert.match(err, "RED: small3 on debian-12 by nspawn: failed");
+    assert.match(err, "kept: seedsmith lab down takes it down");
+    const report = readFileSync(join(other.folder, "red.xml"), "utf8");
+    assert.match(report, /<testsuite name="small3"[^>]* failures="[1-9]/);
+    assert.match(report, "planted words");
+    assert.is((await run(other, "lab", "status")).code, 4, "it stands, and has failed");
     const place = `${componentFile}:${lineOf(other, componentFile, "name: exits")}`;
     for (const words of ["FAILED at", "exits", "| planted words", `asked for by ${place}`, "run: [sh, -c"])
       assert.match(err, words);
@@ -241,6 +176,12 @@ suite("labs by the command line", (test) => {
     const { code, err } = await killed.done;
     assert.is(code, 4, err);
     assert.match(err, "the runner ended without a verdict");
+    const follow = new Command(other, ["lab", "logs", "small3", "--follow"]);
+    await run(other, "lab", "exec", "small3", "--", "systemctl", "--no-block", "poweroff");
+    const followed = await follow.done;
+    assert.is(followed.code, 0, followed.err);
+    assert.match(followed.out, "cloud-init");
+    assert.match((await run(other, "lab", "status")).out, /small3 .*\(off\)/);
     assert.is((await run(other, "lab", "down")).code, 0);
     forget();
   });
@@ -257,7 +198,7 @@ suite("labs by the command line", (test) => {
     symlinkSync(join(cache, "roots"), join(bare, "roots"));
     await must(["mount", "-t", "tmpfs", "-o", "size=64M", "tmpfs", folder]);
     try {
-      const full = await new Command(other, lab, bare).done;
+      const full = await new Command(other, lab, { SEEDSMITH_CACHE: bare }).done;
       assert.is(full.code, 4, full.err);
       assert.match(full.err, /small3 FAILED/);
       assert.match(full.err, /No space left on device|disk full|without a verdict/);
@@ -269,6 +210,42 @@ suite("labs by the command line", (test) => {
       rmSync(bare, { recursive: true });
     }
     assert.is((await run(other, "lab", "down")).code, 0);
+    forget();
+  });
+
+  test("test: up, check, report, down; the timeline is there afterwards", async () => {
+    component(good);
+    const { code, out, err } = await new Command(other, [
+      "test",
+      "--driver",
+      "nspawn",
+      "--report",
+      "out/junit.xml",
+      "--format",
+      "json",
+    ]).done;
+    assert.is(code, 0, err);
+    const told = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { event: string; ok?: boolean; outcome?: string; driver?: string });
+    for (const name of ["lab-note", "run-start", "ready", "lab-end", "lab-checks", "lab-test"])
+      assert.ok(
+        told.some(({ event }) => event === name),
+        name,
+      );
+    assert.is(told.find(({ event }) => event === "lab-end")?.outcome, "ready");
+    assert.is(told.find(({ event }) => event === "lab-checks")?.ok, true);
+    assert.equal([told.at(-1)?.event, told.at(-1)?.ok, told.at(-1)?.driver], ["lab-test", true, "nspawn"]);
+    const report = readFileSync(join(other.folder, "out", "junit.xml"), "utf8");
+    assert.match(report, /<testsuite name="small3"[^>]* failures="0" errors="0"/);
+    assert.equal(readdirSync(labOf(other, "other")), ["records"], "the lab is down");
+    const timeline = await run(other, "lab", "timeline", "--svg", "timeline.svg");
+    assert.is(timeline.code, 0, timeline.err);
+    assert.match(timeline.out, "small3");
+    assert.match(readFileSync(join(other.folder, "timeline.svg"), "utf8"), "</svg>");
+    for (const name of ["out", "red.xml", "timeline.svg"])
+      rmSync(join(other.folder, name), { recursive: true, force: true });
     forget();
   });
 
@@ -288,9 +265,9 @@ suite("labs by the command line", (test) => {
       assert.ok(await poll(900, () => (come() ? true : null), 0.005), `${moment}: ${killed.err}`);
       killed.child.kill("SIGKILL");
       await killed.done;
-      const state = readState(labOf(other, "other"));
-      if (state !== null) {
-        ids.push(state.lab.id);
+      const id = idOf(labOf(other, "other"));
+      if (id !== null) ids.push(id);
+      if (readState(labOf(other, "other")) !== null) {
         const status = await run(other, "lab", "status");
         assert.match(status.out, "abandoned: process", moment);
       }
@@ -301,7 +278,7 @@ suite("labs by the command line", (test) => {
       await sleep(1);
       const down = await run(other, "lab", "down");
       assert.is(down.code, 0, `${moment}: ${down.err}`);
-      assert.equal(beyond(await snapshot([other]), before, [other.folder, ids.at(-1) ?? "-"]), [], moment);
+      assert.equal(await left([other.folder], before, [other.folder, id ?? other.folder]), [], moment);
       const twice = await run(other, "lab", "down");
       assert.equal([twice.code, twice.err], [0, ""], moment);
       assert.match(twice.out, "nothing to take down");
@@ -311,12 +288,12 @@ suite("labs by the command line", (test) => {
   test("the first lab was not touched by all that, and leaves nothing either", async () => {
     const reached = await run(pair, "lab", "exec", "small2", "--", "ping", "-c", "1", "-W", "5", "10.0.0.21");
     assert.is(reached.code, 0, reached.out);
-    assert.ok(beyond(await snapshot(both), before, marks()).length > 5, "the test sees what is there");
+    assert.ok(beyond(await snapshot(folders), before, marks()).length > 5, "the test sees what is there");
     const down = await run(pair, "lab", "down");
     assert.is(down.code, 0, down.err);
     assert.equal(readdirSync(labOf(pair)), ["records"], "what lab timeline reads is kept");
     rmSync(labOf(pair), { recursive: true });
-    assert.equal(beyond(await snapshot(both), before, marks()), []);
+    assert.equal(await left(folders, before, marks()), []);
     assert.equal(
       before.filter((line) => marks().some((mark) => line.includes(mark)) && !existsSync(line)),
       [],

@@ -122,7 +122,7 @@ runcmd:
     await withNetworks("neighbours", async (lab) => {
       const first = await start(lab, node(1, ""));
       const second = await start(lab, node(2, ""));
-      await Promise.all([first.waitCloudInit(900), second.waitCloudInit(120)]);
+      await Promise.all([first.waitCloudInit(900), second.waitCloudInit(900)]);
       await first.must(["ping", "-c", "1", "-W", "5", "10.0.0.2"]);
       const greeting = await lab.outside(["bash", "-c", "exec 3<>/dev/tcp/10.0.0.2/22; head -c 7 <&3"]);
       assert.is(greeting.stdout, "SSH-2.0");

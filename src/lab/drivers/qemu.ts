@@ -26,7 +26,7 @@ import type {
 } from "../driver.ts";
 import { readEvents } from "../events.ts";
 import { imageObstacle, obtainImage } from "../images/obtain.ts";
-import { useImage } from "../images/store.ts";
+import { sweepImages, useImage } from "../images/store.ts";
 import { Ledger, ledgerFile, undoLedger } from "../ledger.ts";
 import { Router } from "../router.ts";
 import { missingTools, toolEnvironment } from "../tools.ts";
@@ -625,6 +625,7 @@ async function destroy(lab: LabDescription): Promise<void> {
   if (setup !== null && existsSync(setup.sockets)) await removeTree(setup.sockets);
   for (const name of ["machines", "hub", setupFile, "key", "key.pub"])
     if (existsSync(join(lab.folder, name))) await removeTree(join(lab.folder, name));
+  sweepImages(lab.cache);
 }
 
 export const qemu: Driver = {

@@ -19,6 +19,7 @@ import {
 import { dirname, join } from "node:path";
 import { machineApt } from "../apt-sources.ts";
 import { LabError, must, run } from "../command.ts";
+import { tethered } from "../tether.ts";
 import { missingTools, toolEnvironment } from "../tools.ts";
 import { alone } from "./claim.ts";
 import {
@@ -163,27 +164,27 @@ async function make(
   chmodSync(join(at("files"), finishPath), 0o755);
   writeFileSync(at("mke2fs.conf"), mke2fsConfiguration);
   writeFileSync(at("fill"), fillScript);
-  await must(
-    [
-      ...(process.getuid?.() === 0 ? [] : ["fakeroot", "--"]),
-      ...["sh", "-eu", at("fill"), work, disk, ids.root],
-      ...[String(layout.root.start * 512), `${layout.root.size / 2}k`],
-    ],
-    { timeout: 1800, env: { ...toolEnvironment(), MKE2FS_CONFIG: at("mke2fs.conf") } },
-  );
+  const fill = [
+    ...(process.getuid?.() === 0 ? [] : ["fakeroot", "--"]),
+    ...["sh", "-eu", at("fill"), work, disk, ids.root],
+    ...[String(layout.root.start * 512), `${layout.root.size / 2}k`],
+  ];
+  await must(tethered(fill, true), {
+    timeout: 1800,
+    env: { ...toolEnvironment(), MKE2FS_CONFIG: at("mke2fs.conf") },
+  });
   await fillEsp(ids.esp, espGrub(ids), disk, work);
 
   progress("installing GRUB on the image's own kernel");
   const log = at("finish.log");
-  await must(finishCommand(disk, at("vmlinuz"), at("initrd.img"), log), { timeout: 900 });
+  await must(tethered(finishCommand(disk, at("vmlinuz"), at("initrd.img"), log)), { timeout: 900 });
   const said = (await must(["cat", log])).replaceAll("\r", "");
   if (!said.includes(finishedWord)) {
     const end = said.trimEnd().split("\n").slice(-15).join("\n");
     throw new LabError(`the image of ${recipe.target} does not come to an end of its build:\n${end}`);
   }
-  await must(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, join(folder, "disk.qcow2")], {
-    timeout: 900,
-  });
+  const convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, join(folder, "disk.qcow2")];
+  await must(tethered(convert), { timeout: 900 });
   // With these it can be started without its boot loader, as to find out whether KVM works.
   for (const name of ["vmlinuz", "initrd.img"]) copyFileSync(at(name), join(folder, name));
   rmSync(work, { recursive: true, force: true });
@@ -204,9 +205,11 @@ async function bootstrap(recipe: ImageRecipe, tar: string, progress: (line: stri
     ...[recipe.release, tar, "-"],
   ];
   try {
-    await must(argv, {
+    await must(tethered(argv, true), {
       stdin: recipe.sources,
       timeout: 3600,
+      // What a killed build leaves is then swept with the rest. Who is not root has another user write it, who must get there.
+      ...(process.getuid?.() === 0 ? { env: { ...process.env, TMPDIR: dirname(tar) } } : {}),
       onLine: (line) => {
         if (line.startsWith("I: ")) progress(line.slice(3));
       },

@@ -128,12 +128,13 @@ export async function placeImage(
   return placed;
 }
 
+/** Begins the names of the files beside an image that name its labs. */
+const labMark = "lab-";
+
 /** Notes beside an image that a lab's machines stand on it, until the lab is taken down. */
 export function useImage(image: Image, ledger: Ledger): void {
-  const folder = join(dirname(image.disk), "labs");
-  const mark = join(folder, ledger.id);
+  const mark = join(dirname(image.disk), `${labMark}${ledger.id}`);
   ledger.note({ kind: "folder", path: mark });
-  mkdirSync(folder, { recursive: true });
   writeFileSync(mark, ledger.folder);
 }
 
@@ -142,9 +143,9 @@ export function useImage(image: Image, ledger: Ledger): void {
  * @param stands tells whether the lab of a folder still has machines
  */
 export function usersOf(image: Image, stands: (folder: string) => boolean): string[] {
-  const folder = join(dirname(image.disk), "labs");
-  if (!existsSync(folder)) return [];
+  const folder = dirname(image.disk);
   return readdirSync(folder)
+    .filter((name) => name.startsWith(labMark))
     .map((name) => readFileSync(join(folder, name), "utf8"))
     .filter(stands);
 }

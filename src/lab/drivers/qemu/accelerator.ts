@@ -16,6 +16,7 @@ import { dirname, join } from "node:path";
 import { run } from "../../command.ts";
 import { bootId } from "../../host.ts";
 import { type Image, images } from "../../images/store.ts";
+import { tethered } from "../../tether.ts";
 import { toolEnvironment } from "../../tools.ts";
 import { type Accelerator, probeArguments } from "./arguments.ts";
 
@@ -118,7 +119,7 @@ export async function accelerator(cache: string): Promise<Finding> {
       accelerator: "tcg",
       reason: `whether ${name} works is found out once there is an image to boot`,
     };
-  const failed = await tryGuest(probeArguments(found.accelerator, guestOf(image)), patience);
+  const failed = await tryGuest(tethered(probeArguments(found.accelerator, guestOf(image))), patience);
   const finding: Finding =
     failed === null
       ? { accelerator: found.accelerator, reason: "a guest was started with it" }

@@ -24,7 +24,9 @@ interface Running {
   readonly qemu: ProcessName;
 }
 
-const shell = `"$@" &
+/** It begins when it is told to, so that none runs that no ledger knows: whoever is killed before tells nothing. */
+export const shell = `read -r word || exit
+"$@" </dev/null &
 echo $! >pid.new && mv pid.new pid
 exec 2>/dev/null
 wait $!
@@ -56,7 +58,7 @@ export function running(folder: string): ProcessName | null {
 
 /**
  * Starts a qemu whose files lie in a folder.
- * @throws LabError with what it printed when it ends at once
+ * @throws LabError with what it printed when it ends at once, or when the lab is being taken down
  */
 export async function launch(argv: readonly string[], folder: string, ledger: Ledger): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -66,7 +68,7 @@ export async function launch(argv: readonly string[], folder: string, ledger: Le
     cwd: folder,
     // Neither a terminal's Ctrl-C nor the end of this process ends it.
     detached: true,
-    stdio: ["ignore", log, log],
+    stdio: ["pipe", log, log],
     env: { ...toolEnvironment(), LC_ALL: "C" },
   });
   closeSync(log);
@@ -75,17 +77,22 @@ export async function launch(argv: readonly string[], folder: string, ledger: Le
   );
   const own = child.pid === undefined ? null : processName(child.pid);
   child.unref();
+  // Of a shell that is gone the log tells.
+  child.stdin?.on("error", () => {});
   if (own === null) throw new LabError(await failed);
-  ledger.note({ kind: "process", process: own });
-  const pid = await poll(
-    patience,
-    () => {
-      const path = join(folder, "pid");
-      return existsSync(path) ? Number(readFileSync(path, "utf8")) : null;
-    },
-    0.02,
-  );
-  const qemu = pid === null ? null : processName(pid);
+  try {
+    // With qemu, whose number only the shell knows for a moment.
+    ledger.note({ kind: "process", process: own, group: true });
+    // Whoever takes the lab down says so first and then reads who is to be ended: one of us sees the other.
+    if (ledger.closing) throw new LabError(`the lab in ${ledger.folder} is being taken down`);
+    child.stdin?.end("begin\n");
+  } catch (error) {
+    child.stdin?.destroy();
+    throw error;
+  }
+  const path = join(folder, "pid");
+  const told = await poll(patience, () => (existsSync(path) || !alive(own) ? true : null), 0.02);
+  const qemu = told !== null && existsSync(path) ? processName(Number(readFileSync(path, "utf8"))) : null;
   if (qemu === null) throw new LabError(`qemu does not start: ${said(folder)}`);
   ledger.note({ kind: "process", process: qemu });
   writeFileSync(join(folder, "process.json.new"), JSON.stringify({ shell: own, qemu }), { mode: 0o600 });

@@ -1,14 +1,16 @@
-import { existsSync, mkdtempSync, rmSync, unlinkSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { LabError, poll } from "../../../../src/lab/command.ts";
+import { LabError, poll, run } from "../../../../src/lab/command.ts";
 import { tryGuest } from "../../../../src/lab/drivers/qemu/accelerator.ts";
 import { controlling } from "../../../../src/lab/drivers/qemu/control.ts";
-import { ending, launch, running, stop } from "../../../../src/lab/drivers/qemu/process.ts";
-import { alive } from "../../../../src/lab/host.ts";
-import { Ledger } from "../../../../src/lab/ledger.ts";
+import { ending, launch, running, shell, stop } from "../../../../src/lab/drivers/qemu/process.ts";
+import { alive, processName } from "../../../../src/lab/host.ts";
+import { destroyFolder, Ledger, undoLedger } from "../../../../src/lab/ledger.ts";
+import { tethered } from "../../../../src/lab/tether.ts";
 import { suite } from "../../../support/suite.ts";
 
 async function withFolder(test: (folder: string, ledger: Ledger) => Promise<void>): Promise<void> {
@@ -88,6 +90,71 @@ suite("a qemu as a process", (test) => {
       await over(folder);
       assert.equal(ending(folder), { kind: "died", reason: "qemu is gone without a word" });
     });
+  });
+});
+
+suite("a qemu whose command is killed while it starts it", (test) => {
+  test("ends with its shell, which the ledger knows from the beginning", async () => {
+    await withFolder(async (folder, ledger) => {
+      await launch(["sleep", "600"], folder, ledger);
+      const qemu = running(folder)!;
+      // As it is until the shell has told the number.
+      ledger.strike({ kind: "process", process: qemu });
+      rmSync(join(folder, "process.json"));
+      await undoLedger(ledger.folder);
+      assert.ok(
+        await poll(120, () => (alive(qemu) ? null : true)),
+        "nothing runs that the ledger does not know",
+      );
+    });
+  });
+
+  test("does not begin in a lab that is being taken down, or is gone", async () => {
+    await withFolder(async (folder, ledger) => {
+      const mark = join(folder, "..", "begun");
+      await undoLedger(ledger.folder);
+      assert.match(await failure(() => launch(["touch", mark], folder, ledger)), "is being taken down");
+      await destroyFolder(ledger.folder);
+      assert.match(await failure(() => launch(["touch", mark], folder, ledger)), "was taken down meanwhile");
+      assert.not.ok(existsSync(mark));
+    });
+  });
+
+  test("does not begin when nobody tells it to", async () => {
+    await withFolder(async (folder) => {
+      mkdirSync(folder, { recursive: true });
+      const mark = join(folder, "begun");
+      // The command is gone before it has noted the shell: all that the shell gets is the end of its input.
+      const done = await run(["sh", "-c", shell, "sh", "touch", mark], { cwd: folder });
+      assert.is(done.stdout + done.stderr, "");
+      assert.not.ok(existsSync(mark) || existsSync(join(folder, "pid")));
+    });
+  });
+});
+
+suite("a program that ends with this process", (test) => {
+  test("is gone after a kill", async () => {
+    if (process.platform !== "linux") return;
+    const folder = mkdtempSync(join(tmpdir(), "seedsmith-tether-"));
+    try {
+      const mark = join(folder, "pid");
+      const argv = tethered(["sh", "-c", `echo $$ >${mark}.new; mv ${mark}.new ${mark}; exec sleep 600`]);
+      const parent = spawn(
+        process.execPath,
+        [
+          "-e",
+          `require("node:child_process").spawn(${JSON.stringify(argv[0])}, ${JSON.stringify(argv.slice(1))})`,
+        ],
+        { stdio: "ignore" },
+      );
+      assert.ok(await poll(120, () => (existsSync(mark) ? true : null)));
+      const child = processName(Number(readFileSync(mark, "utf8")))!;
+      assert.ok(alive(child));
+      parent.kill("SIGKILL");
+      assert.ok(await poll(120, () => (alive(child) ? null : true)));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 
