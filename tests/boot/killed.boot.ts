@@ -98,13 +98,13 @@ suite("the qemu driver by the command line", (test) => {
   test("killed while it tries whether guests run with the processor's help, it leaves no guest", async () => {
     if (!existsSync("/dev/kvm")) return say("this host has no /dev/kvm, so nothing is tried");
     const probing = (): boolean =>
-      processes().some((line) => line.includes("-snapshot") && line.includes(folder));
+      processes().some((line) => /^qemu.* -snapshot/.test(line) && line.includes(folder));
     await kill("while it tries a guest", probing, start(up));
   });
 
   test("killed while it builds an image, it leaves neither mmdebstrap nor its files", async () => {
     const building = (): boolean =>
-      processes().some((line) => line.includes("mmdebstrap") && line.includes(caches.bare));
+      processes().some((line) => /^\S*perl \S*mmdebstrap /.test(line) && line.includes(caches.bare));
     await kill("while it builds an image", building, start(up, "hub", caches.bare));
   });
 
@@ -197,7 +197,9 @@ suite("the qemu driver by the command line", (test) => {
       ["as soon as it has a ledger", own("ledger.jsonl"), "hub"],
       ["while a disk is made", own("machines/small"), "hub"],
       ["as the hub starts", own("hub/qemu.log"), "hub"],
+      ["before the hub is in the ledger", own("hub/pid"), "hub"],
       ["as its machine starts", own("machines/small/qemu.log"), "hub"],
+      ["before its machine is in the ledger", own("machines/small/pid"), "hub"],
       ["once its machine runs", own("machines/small/process.json"), "hub"],
       ["while it waits for a verdict", talking, "hub"],
       ["while bridges are made", () => existsSync(`/run/netns/seedsmith-${idOf(lab)}`), "bridge"],

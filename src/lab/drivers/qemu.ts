@@ -29,6 +29,7 @@ import { imageObstacle, obtainImage } from "../images/obtain.ts";
 import { sweepImages, useImage } from "../images/store.ts";
 import { Ledger, ledgerFile, undoLedger } from "../ledger.ts";
 import { Router } from "../router.ts";
+import { tethered } from "../tether.ts";
 import { missingTools, toolEnvironment } from "../tools.ts";
 import { removeTree } from "../tree.ts";
 import { accelerator, slownessOf } from "./qemu/accelerator.ts";
@@ -342,7 +343,7 @@ async function makeMachine(
       `the disk of ${machine.name} is smaller than the image of ${machine.target}: ${machine.disk} GiB, and the image has ${image.size}`,
       `size: { disk: ${image.size}G } or more at the node`,
     );
-  await must(diskCommand(join(folder, "disk.qcow2"), image, machine.disk));
+  await must(tethered(diskCommand(join(folder, "disk.qcow2"), image, machine.disk)));
   const seed = join(machine.seed, "seed.iso");
   if (!existsSync(seed))
     throw new LabError(`there is no seed of ${machine.name}: ${seed}`, "seedsmith render writes it");

@@ -139,14 +139,14 @@ suite("a program that ends with this process", (test) => {
     try {
       const mark = join(folder, "pid");
       const argv = tethered(["sh", "-c", `echo $$ >${mark}.new; mv ${mark}.new ${mark}; exec sleep 600`]);
-      const parent = spawn(
-        process.execPath,
-        [
-          "-e",
-          `require("node:child_process").spawn(${JSON.stringify(argv[0])}, ${JSON.stringify(argv.slice(1))})`,
-        ],
-        { stdio: "ignore" },
-      );
+      const script = `
+        const argv = ${JSON.stringify(argv)};
+        argv[argv.indexOf("${process.pid}")] = process.argv[1] ?? String(process.pid);
+        require("node:child_process").spawn(argv[0], argv.slice(1)).on("exit", () => process.exit(3));`;
+      // Whose parent was gone before: it does not begin.
+      const late = await run([process.execPath, "-e", script, "1"]);
+      assert.equal([late.status, existsSync(mark)], [3, false]);
+      const parent = spawn(process.execPath, ["-e", script], { stdio: "ignore" });
       assert.ok(await poll(120, () => (existsSync(mark) ? true : null)));
       const child = processName(Number(readFileSync(mark, "utf8")))!;
       assert.ok(alive(child));
