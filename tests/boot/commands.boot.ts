@@ -6,7 +6,7 @@ import { run as hostCommand, must, poll, sleep } from "../../src/lab/command.ts"
 import { eventLog, readEvents } from "../../src/lab/events.ts";
 import { readState } from "../../src/lab/state.ts";
 import { suite } from "../support/suite.ts";
-import { cache, say } from "./lab.ts";
+import { cache } from "./lab.ts";
 import { Command, labOf, run } from "./program.ts";
 import { lineOf, repository, type Workspace } from "./rendered.ts";
 import { componentFile, good, smallWorkspace } from "./small.ts";
