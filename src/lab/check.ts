@@ -1,5 +1,5 @@
 /** Running a node's checks again, as its own runner does. */
-import { LabError } from "./command.ts";
+import { LabError, poll } from "./command.ts";
 import type { Driver, LabDescription } from "./driver.ts";
 import type { RunnerEvent } from "./events.ts";
 
@@ -31,6 +31,13 @@ const patience = 60;
 /** Seconds for all checks of a node. */
 const longest = 1800;
 
+/** Seconds for the last check, m of m, to arrive; where the runner failed it may be that there is none. */
+const late = 120;
+const lateRed = 15;
+
+/** The events that end a check. */
+const results: readonly string[] = ["check-ok", "check-skip", "check-fail"];
+
 function result(event: RunnerEvent): CheckResult {
   const { step = "", name = "", from, seconds, message, tail = [] } = event;
   return {
@@ -54,10 +61,17 @@ export async function checkNode(driver: Driver, lab: LabDescription, node: strin
     const before = (await driver.events(lab, node, 0)).bytes;
     const argv = ["seedsmith-node", "check", "--within", String(patience)];
     const done = await driver.exec(lab, node, argv, { timeout: longest });
-    const { events } = await driver.events(lab, node, before);
-    const checks = events
-      .filter(({ event }) => ["check-ok", "check-skip", "check-fail"].includes(event))
-      .map(result);
+    // A driver that follows the log may have it a moment later than the command's end.
+    const told: RunnerEvent[] = [];
+    let offset = before;
+    const whole = async (): Promise<true | null> => {
+      const found = await driver.events(lab, node, offset);
+      offset += found.bytes;
+      told.push(...found.events.filter(({ event }) => results.includes(event)));
+      return told.some(({ n, m }) => n !== undefined && n === m) ? true : null;
+    };
+    await poll(done.status === 0 ? late : lateRed, whole);
+    const checks = told.map(result);
     const last = [done.stdout, done.stderr].join("\n").trim().split("\n").at(-1) ?? "";
     // Green is what was said to be green: no checks at all is none.
     if (checks.length === 0) return red(last === "" ? "no check was run" : last);

@@ -37,6 +37,8 @@ export interface RunOptions {
   readonly stdin?: string | null;
   /** Seconds; then the command is killed and counts as failed. */
   readonly timeout?: number;
+  /** Kills the command, which then counts as ended by that. */
+  readonly signal?: AbortSignal;
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
   /** Called with what it prints, as it comes; all of it is in the result, too. */
@@ -76,6 +78,9 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
             late = true;
             child.kill("SIGKILL");
           }, options.timeout * 1000);
+    const stop = (): void => void child.kill("SIGKILL");
+    if (options.signal?.aborted === true) stop();
+    options.signal?.addEventListener("abort", stop);
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;
       options.onOutput?.("stdout", text);
@@ -97,6 +102,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     });
     child.on("close", (status, signal) => {
       if (timer !== null) clearTimeout(timer);
+      options.signal?.removeEventListener("abort", stop);
       if (late) reject(new LabError(`no end after ${options.timeout} s: ${argv.join(" ")}`));
       else resolve({ status, signal, stdout, stderr });
     });

@@ -130,11 +130,15 @@ export interface Driver {
   /** Switches a machine on, for the first time or again; returns when it runs. It outlives this process. */
   start(lab: LabDescription, machine: string): Promise<void>;
   state(lab: LabDescription, machine: string): Promise<MachineState>;
-  /** Events of the runner's log from a byte offset on, and how many bytes they took. */
+  /**
+   * Events of the runner's log from a byte offset on, and how many bytes they took.
+   * @param signal tells that nobody waits for the answer any more
+   */
   events(
     lab: LabDescription,
     machine: string,
     offset: number,
+    signal?: AbortSignal,
   ): Promise<{ readonly events: readonly RunnerEvent[]; readonly bytes: number }>;
   /** Path of what its console printed, over all boots. */
   console(lab: LabDescription, machine: string): string;

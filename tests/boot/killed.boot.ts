@@ -33,14 +33,20 @@ suite("the qemu driver by the command line", (test) => {
     const id = idOf(lab);
     if (id !== null && !ids.includes(id)) ids.push(id);
   };
+  const talking = (): boolean => processes().some((line) => line.startsWith("ssh ") && line.includes(folder));
+  /** Waits for a moment of a command. */
+  const until = async (command: Command, moment: () => boolean): Promise<void> => {
+    let come = false;
+    const look = (): boolean => {
+      come = moment();
+      return come || command.child.exitCode !== null;
+    };
+    await poll(900, () => (look() ? true : null), 0.005);
+    assert.ok(come, `the moment did not come: ${command.err}`);
+  };
   /** Waits for a moment of a command, kills it then, and sees that `down` leaves nothing, whenever it is called. */
   const kill = async (moment: string, come: () => boolean, command: Command): Promise<void> => {
-    const reached = await poll(
-      600,
-      () => (come() ? true : command.child.exitCode === null ? null : false),
-      0.005,
-    );
-    assert.ok(reached, `${moment}: ${command.err}`);
+    await until(command, come);
     command.child.kill("SIGKILL");
     await command.done;
     remember();
@@ -154,21 +160,18 @@ suite("the qemu driver by the command line", (test) => {
     const command = start([...up, "--format", "json"]);
     const folderOf = join(lab, "machines", "small");
     const named = join(folderOf, "process.json");
-    assert.ok(
-      await poll(600, () => (existsSync(named) || command.child.exitCode !== null ? true : null), 0.05),
-    );
-    assert.ok(existsSync(named), command.err);
+    await until(command, () => existsSync(named));
     remember();
     const second = await run(...up);
     assert.is(second.code, 3, second.err);
     assert.match(second.err, "the lab of boot is being brought up by process");
-    assert.ok(
-      await poll(600, () => (readState(lab)?.phase === "up" ? true : null), 0.05),
-      "it is waited for",
-    );
+    // Its log is asked for by ssh, which waits long for a machine that does not boot.
+    await until(command, () => talking());
     const { qemu } = JSON.parse(readFileSync(named, "utf8")) as { qemu: { pid: number } };
     process.kill(qemu.pid, "SIGKILL");
+    const killed = Date.now();
     const { code, out, err } = await command.done;
+    say(`the command ended ${Date.now() - killed} ms after the kill of its machine`);
     assert.is(code, 4, err);
     const events = out
       .trim()
@@ -210,8 +213,7 @@ suite("the qemu driver by the command line", (test) => {
 
   test("interrupted, it leaves the lab standing, and the image that its disk stands on stays", async () => {
     const command = start(up);
-    const on = await poll(600, () => (command.err.includes("small is switched on") ? true : null), 0.05);
-    assert.ok(on, command.err);
+    await until(command, () => command.err.includes("small is switched on"));
     remember();
     command.child.kill("SIGINT");
     assert.is((await command.done).code, 130);

@@ -49,7 +49,8 @@ async function current({ folder, state }: FoundLab): Promise<BootRecord[]> {
         poweredOn: known?.poweredOn ?? null,
       });
       // Of a machine that has died since, the record has more.
-      return known !== undefined && known.events.length > now.events.length ? known : now;
+      const more = (known?.events.length ?? 0) - now.events.length;
+      return known !== undefined && (more > 0 || (more === 0 && known.ended !== null)) ? known : now;
     }),
   ).then((all) => all.filter((record) => record !== undefined));
 }

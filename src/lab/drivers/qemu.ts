@@ -578,12 +578,26 @@ async function exec(
   return done;
 }
 
-async function events(lab: LabDescription, name: string, offset: number): ReturnType<Driver["events"]> {
+async function events(
+  lab: LabDescription,
+  name: string,
+  offset: number,
+  signal?: AbortSignal,
+): ReturnType<Driver["events"]> {
   const folder = folderOf(lab, name);
   const mirror = join(folder, "events.jsonl");
   const setup = setupOf(lab);
   const way = setup === null || running(folder) === null ? null : wayTo(lab, setup, name);
-  if (way !== null) await mirrorEvents(mirror, (argv) => remoteCommand(way, argv));
+  if (way !== null) {
+    // ssh waits a minute for a machine that is still booting; one that dies meanwhile is not waited for.
+    const over = new AbortController();
+    const watch = setInterval(() => {
+      if (signal?.aborted === true || running(folder) === null) over.abort();
+    }, 250);
+    await mirrorEvents(mirror, (argv) => remoteCommand(way, argv), over.signal).finally(() =>
+      clearInterval(watch),
+    );
+  }
   if (!existsSync(mirror)) return { events: [], bytes: 0 };
   return readEvents(readFileSync(mirror).subarray(offset));
 }

@@ -79,7 +79,7 @@ export async function waitForNodes(options: WaitOptions): Promise<WatchResult> {
       for (let offset = 0; !over.signal.aborted; await clock.sleep(lookEvery, over.signal)) {
         let state = progress.get(name)!;
         try {
-          const found = await driver.events(lab, name, offset);
+          const found = await driver.events(lab, name, offset, over.signal);
           if (over.signal.aborted) return;
           offset += found.bytes;
           heard.set(name, offset);

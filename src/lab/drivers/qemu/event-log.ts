@@ -50,10 +50,12 @@ process.on("exit", () => {
  * Brings the mirror up to date, and keeps it so while this process lives. The first call waits for what there is;
  * a machine that cannot be reached is left for a later one.
  * @param command gives the command line that runs another one in the machine
+ * @param signal ends the first call's wait
  */
 export async function mirrorEvents(
   path: string,
   command: (argv: readonly string[]) => string[],
+  signal: AbortSignal,
 ): Promise<void> {
   const mirror = new Mirror(path);
   const known = following.get(path);
@@ -63,9 +65,9 @@ export async function mirrorEvents(
   const have = mirror.size;
   // Until the log is there, and for the first look: all at once.
   const look = command(["sh", "-c", `test ! -e ${eventLog} || tail -c +${have + 1} ${eventLog}`]);
-  const got = await run(look, { timeout: 90 }).catch(() => null);
+  const got = await run(look, { timeout: 90, signal }).catch(() => null);
   lastTry.set(path, Date.now());
-  if (got === null || got.status !== 0) return;
+  if (got === null || got.status !== 0 || signal.aborted) return;
   if (got.stdout !== "") mirror.write(Buffer.from(got.stdout), have);
   let at = mirror.size;
   const [program = "", ...args] = command(["tail", "-c", `+${at + 1}`, "-F", eventLog]);
