@@ -7,10 +7,13 @@ import { openLab } from "./find.ts";
 import { type LabRequest, printJson } from "./request.ts";
 import { typed } from "./words.ts";
 
+/** Ms for a node's log: one that is still booting does not answer, and what is known of it by then is told. */
+const patience = 10_000;
+
 /** How a node does. */
 async function nodeStatus(driver: Driver, { lab }: LabState, name: string) {
   const { power, reason } = await driver.state(lab, name);
-  const events = await driver.events(lab, name, 0).then(
+  const events = await driver.events(lab, name, 0, AbortSignal.timeout(patience)).then(
     (read) => read.events,
     () => [],
   );

@@ -104,6 +104,9 @@ export interface Known {
   readonly progress?: NodeProgress;
 }
 
+/** Ms for a machine to answer at all. */
+const patience = 20_000;
+
 /** Gathers the record of a node from its machine, which may be in any state. */
 export async function gatherRecord(
   driver: Driver,
@@ -113,13 +116,16 @@ export async function gatherRecord(
 ): Promise<BootRecord> {
   const { name } = machine;
   let events: readonly RunnerEvent[] = [];
+  const tired = AbortSignal.timeout(patience);
   try {
-    events = (await driver.events(lab, name, 0)).events;
+    events = (await driver.events(lab, name, 0, tired)).events;
   } catch {}
   const progress = known ?? events.reduce(afterEvent, beginning(name, poweredOn ?? Date.now()));
-  const cloudInit = await output(driver, lab, name, ["cat", "/var/log/cloud-init.log"]);
-  const dpkg = await output(driver, lab, name, ["cat", "/var/log/dpkg.log"]);
-  const zone = dpkg === "" ? "" : await output(driver, lab, name, ["date", "+%z"]);
+  // Whoever has interrupted a wait does not want to wait for a machine that is still booting.
+  const ask = (argv: readonly string[]) => (tired.aborted ? "" : output(driver, lab, name, argv));
+  const cloudInit = await ask(["cat", "/var/log/cloud-init.log"]);
+  const dpkg = await ask(["cat", "/var/log/dpkg.log"]);
+  const zone = dpkg === "" ? "" : await ask(["date", "+%z"]);
   return {
     format: 1,
     site: lab.site,
