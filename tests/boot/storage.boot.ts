@@ -121,7 +121,7 @@ iscsiadm -m node -T ${way.target_iqn} -p ${way.target_portal} --logout >/dev/nul
 
   test("a person makes a volume; it is handed out by iSCSI, and keeps what is written to it", async () => {
     volume = await openstack(con01, "openstack volume create --size 1 kept -f value -c id");
-    const took = await until("the volume", 300, async () => {
+    const took = await until("the volume", 1800, async () => {
       const status = await openstack(con01, `openstack volume show ${volume} -f value -c status`);
       return status === "available" || status;
     });
