@@ -42,7 +42,7 @@ export function built(): Program {
   const folder = mkdtempSync(join(tmpdir(), "seedsmith-package-"));
   const { files } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { files: string[] };
   cpSync(join(root, "package.json"), join(folder, "package.json"));
-  for (const name of files)
+  for (const name of [...files, "node_modules"])
     if (name !== "dist") symlinkSync(join(root, name), join(folder, name), "junction");
   execFileSync(process.execPath, [join(root, "scripts", "build.mjs"), join(folder, "dist")]);
   return {
