@@ -17,9 +17,9 @@ env = os.environ
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
-def rows():
+def connect():
     url = urlsplit(env["API_DATABASE"])
-    database = pymysql.connect(
+    return pymysql.connect(
         host=url.hostname,
         port=url.port or 3306,
         user=unquote(url.username),
@@ -27,9 +27,20 @@ def rows():
         database=url.path[1:],
         connect_timeout=10,
     )
-    with database.cursor() as cursor:
+
+
+def rows():
+    with connect() as database, database.cursor() as cursor:
         cursor.execute("SELECT uuid, name, transport_url, database_connection FROM cell_mappings")
         return cursor.fetchall()
+
+
+def encode_cell0():
+    """Nova (seen in 26) takes the encoding out of the URL that it makes, which few passwords survive."""
+    with connect() as database, database.cursor() as cursor:
+        change = "UPDATE cell_mappings SET database_connection = %s WHERE uuid = %s"
+        cursor.execute(change, (env["CELL0"], NOBODY))
+        database.commit()
 
 
 def same(one, other):
@@ -57,6 +68,7 @@ if sys.argv[1:] == ["check"]:
     sys.exit("missing, or with other URLs than nova.conf: %s" % ", ".join(bad) if bad else 0)
 if not cell0:
     manage("map_cell0")
+    encode_cell0()
 elif not good0:
     sys.exit("cell0 is mapped to another database; see nova-manage cell_v2 update_cell --cell_uuid %s" % NOBODY)
 if not cell1:
