@@ -38,7 +38,7 @@ import {
   partitionTable,
   recipeKey,
 } from "./recipe.ts";
-import { type Image, imageByKey, imagesFolder, placeImage } from "./store.ts";
+import { buildLock, type Image, imageByKey, imagesFolder, placeImage } from "./store.ts";
 
 /** What is built with, and the Debian package of each. */
 const tools: Readonly<Record<string, string>> = {
@@ -107,7 +107,7 @@ export async function buildImage(target: BuildTarget, options: BuildOptions): Pr
   requireSpace(cache);
   mkdirSync(imagesFolder(cache), { recursive: true });
   return await alone(
-    join(imagesFolder(cache), `.building-${target.name}-${key}`),
+    buildLock(cache, target.name, key),
     there,
     () =>
       placeImage(

@@ -33,6 +33,18 @@ export function claim(path: string): ProcessName | null {
   }
 }
 
+/** Removes such a file if the process is gone that has it. */
+export function clearClaim(path: string): void {
+  let holder: ProcessName | null = null;
+  try {
+    holder = JSON.parse(readFileSync(path, "utf8")) as ProcessName;
+  } catch {
+    // Gone meanwhile, or being written.
+    return;
+  }
+  if (!alive(holder)) rmSync(path, { force: true });
+}
+
 /**
  * Makes what processes side by side want alike, once.
  * @param lock a file that stands for the work

@@ -17,6 +17,7 @@ import { dirname, join } from "node:path";
 import { LabError } from "../command.ts";
 import { processStart } from "../host.ts";
 import type { Ledger } from "../ledger.ts";
+import { clearClaim } from "./claim.ts";
 
 /** How an image came to be. */
 export type ImageOrigin =
@@ -84,6 +85,14 @@ export function imageOf(cache: string, target: string): Image | null {
   return images(cache).find((image) => image.target === target) ?? null;
 }
 
+/** Begins the names of the files that stand for builds. */
+const buildMark = ".building-";
+
+/** The file that stands for the build of an image. */
+export function buildLock(cache: string, target: string, key: string): string {
+  return join(imagesFolder(cache), `${buildMark}${target}-${key}`);
+}
+
 /** Removes what was being made by processes that are gone. */
 export function sweepImages(cache: string): void {
   const folder = imagesFolder(cache);
@@ -91,6 +100,7 @@ export function sweepImages(cache: string): void {
     const pid = /^\.making-(\d+)-/.exec(name)?.[1];
     if (pid !== undefined && processStart(Number(pid)) === null)
       rmSync(join(folder, name), { recursive: true, force: true });
+    if (name.startsWith(buildMark)) clearClaim(join(folder, name));
   }
 }
 

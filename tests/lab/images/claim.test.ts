@@ -1,9 +1,10 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
 import { processName } from "../../../src/lab/host.ts";
 import { alone, claim } from "../../../src/lab/images/claim.ts";
+import { buildLock, sweepImages } from "../../../src/lab/images/store.ts";
 import { suite } from "../../support/suite.ts";
 
 function withLock(test: (lock: string) => Promise<void> | void): () => Promise<void> {
@@ -30,6 +31,28 @@ suite("work that is one process's at a time", (test) => {
       rmSync(lock);
       writeFileSync(lock, "half of it");
       assert.is(claim(lock), null);
+    }),
+  );
+
+  test(
+    "of an image is swept with the rest where its process is gone, and left where it is not",
+    withLock((path) => {
+      const cache = dirname(path);
+      const [old, own, half] = ["a", "b", "c"].map((key) => buildLock(cache, "debian-12", key)) as [
+        string,
+        string,
+        string,
+      ];
+      mkdirSync(dirname(own), { recursive: true });
+      writeFileSync(old, gone);
+      assert.is(claim(own), null);
+      writeFileSync(half, "half of");
+      mkdirSync(join(dirname(own), `.making-${2 ** 22 - 1}-abc`));
+      sweepImages(cache);
+      assert.equal(
+        readdirSync(dirname(own)).sort(),
+        [own, half].map((lock) => lock.slice(dirname(own).length + 1)),
+      );
     }),
   );
 
