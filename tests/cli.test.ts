@@ -12,16 +12,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { built, type Program } from "./support/program.ts";
+import { built, type Outcome, outcomeOf, type Program } from "./support/program.ts";
 import { suite } from "./support/suite.ts";
 
 const root = join(import.meta.dirname, "..");
-
-interface Outcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
 
 const siteText = `site: lab
 target: ubuntu-22.04
@@ -55,24 +49,15 @@ suite("command line", (test) => {
     rmSync(cwd, { recursive: true, force: true });
   });
 
-  const run = (args: readonly string[], folder = "work", cut = false): Promise<Outcome> =>
-    new Promise((done) => {
-      const child = spawn(process.execPath, [program.path, ...args], {
-        cwd: join(cwd, folder),
-        env: { ...process.env, HOME: join(cwd, "home"), USERPROFILE: join(cwd, "home") },
-        stdio: ["ignore", "pipe", "pipe"],
-      });
-      let out = "";
-      let err = "";
-      child.stdout.on("data", (data: Buffer) => {
-        out += data.toString();
-      });
-      child.stderr.on("data", (data: Buffer) => {
-        err += data.toString();
-      });
-      if (cut) child.stdout.destroy();
-      child.on("close", (code) => done({ code, out, err }));
+  const run = (args: readonly string[], folder = "work", cut = false): Promise<Outcome> => {
+    const child = spawn(process.execPath, [program.path, ...args], {
+      cwd: join(cwd, folder),
+      env: { ...process.env, HOME: join(cwd, "home"), USERPROFILE: join(cwd, "home") },
+      stdio: ["ignore", "pipe", "pipe"],
     });
+    if (cut) child.stdout.destroy();
+    return outcomeOf(child);
+  };
 
   test("help is as in help.txt", async () => {
     const verbs = ["up", "status", "check", "exec", "logs", "down", "doctor", "images", "timeline"];

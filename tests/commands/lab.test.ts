@@ -16,7 +16,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { bundled, type Program } from "../support/program.ts";
+import { bundled, type Outcome, outcomeOf, type Program } from "../support/program.ts";
 import { suite } from "../support/suite.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -55,23 +55,14 @@ suite("lab doctor and lab images", (test) => {
     rmSync(cwd, { recursive: true, force: true });
   });
 
-  const run = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
-    new Promise<{ code: number | null; out: string; err: string }>((done) => {
-      const child = spawn(process.execPath, [program.path, ...args], {
+  const run = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> =>
+    outcomeOf(
+      spawn(process.execPath, [program.path, ...args], {
         cwd,
         env: { ...process.env, SEEDSMITH_CACHE: join(cwd, "cache"), ...env },
         stdio: ["ignore", "pipe", "pipe"],
-      });
-      let out = "";
-      let err = "";
-      child.stdout.on("data", (data: Buffer) => {
-        out += data.toString();
-      });
-      child.stderr.on("data", (data: Buffer) => {
-        err += data.toString();
-      });
-      child.on("close", (code) => done({ code, out, err }));
-    });
+      }),
+    );
 
   test("doctor: what each driver lacks, with the package that brings it", async () => {
     const nothing = { PATH: join(cwd, "bin") };

@@ -1,8 +1,9 @@
 /** Programs for tests that run them as processes: starting one from sources costs half a second each time. */
-import { execFileSync } from "node:child_process";
+import { type ChildProcessByStdio, execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
@@ -11,6 +12,28 @@ const root = join(import.meta.dirname, "..", "..");
 export interface Program {
   readonly path: string;
   readonly remove: () => void;
+}
+
+/** How a program ended, and what it said. */
+export interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Waits for a program's end. */
+export function outcomeOf(child: ChildProcessByStdio<null, Readable, Readable>): Promise<Outcome> {
+  return new Promise((done) => {
+    let out = "";
+    let err = "";
+    child.stdout.on("data", (data: Buffer) => {
+      out += data.toString();
+    });
+    child.stderr.on("data", (data: Buffer) => {
+      err += data.toString();
+    });
+    child.on("close", (code) => done({ code, out, err }));
+  });
 }
 
 /**
