@@ -3,6 +3,15 @@ import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { LabError, sleep } from "../command.ts";
 import { alive, type ProcessName, processName } from "../host.ts";
 
+/** Whose such a file is; null where it is gone, or cannot be read. */
+function holderOf(path: string): ProcessName | null {
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as ProcessName;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * Takes a file that stands for some work, for this process. Whoever has it removes it when the work is done; what a
  * process has left that is gone counts for nothing.
@@ -20,10 +29,7 @@ export function claim(path: string): ProcessName | null {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       }
-      let holder: ProcessName | null = null;
-      try {
-        holder = JSON.parse(readFileSync(path, "utf8")) as ProcessName;
-      } catch {}
+      const holder = holderOf(path);
       if (holder !== null && alive(holder)) return holder;
       rmSync(path, { force: true });
     }
@@ -35,14 +41,8 @@ export function claim(path: string): ProcessName | null {
 
 /** Removes such a file if the process is gone that has it. */
 export function clearClaim(path: string): void {
-  let holder: ProcessName | null = null;
-  try {
-    holder = JSON.parse(readFileSync(path, "utf8")) as ProcessName;
-  } catch {
-    // Gone meanwhile, or being written.
-    return;
-  }
-  if (!alive(holder)) rmSync(path, { force: true });
+  const holder = holderOf(path);
+  if (holder !== null && !alive(holder)) rmSync(path, { force: true });
 }
 
 /**
