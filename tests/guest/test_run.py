@@ -133,6 +133,22 @@ class Waits(World):
         self.failed("step=c/w", "not within 30 s", "no broker")
         self.assertTrue(30 <= self.machine.clock < 33)
 
+    def test_a_last_look_that_is_cut_off_does_not_hide_the_reason_of_the_look_before(self):
+        def last_hangs(argv, env, stdin):
+            return (None, "") if self.machine.clock >= 30 else (1, "connected\nnetwork n1 is not served\n")
+
+        self.machine.answers["asks"] = last_hangs
+        self.sow(program([probing("ready", "w", run_probe("asks"), within=30)]))
+        out = self.failed(
+            "step=c/w", "not within 30 s: asks exit 1: network n1 is not served; then asks did not end in time"
+        )
+        self.assertIn("  | connected", out)
+
+    def test_a_probe_that_never_answers_says_so_once(self):
+        self.machine.answers["asks"] = lambda argv, env, stdin: (None, "working\n")
+        self.sow(program([probing("ready", "w", run_probe("asks"), within=30)]))
+        self.assertEqual(self.failed("not within 30 s: asks did not end in time: working").count("; then"), 0)
+
     def test_a_hint_is_said(self):
         action = dict(probing("wait", "w", run_probe("false")), hint="is con02 on?")
         self.sow(program([action]))
