@@ -247,8 +247,12 @@ suite("scripts: cinder", (test) => {
               });
             } else reply(0x23, 0x87, Buffer.alloc(0));
           } else if (notices > 0) {
+            // As tgt does: the room for the data first, in zeros, and then that the command has failed.
             notices -= 1;
-            reply(0x21, 0x80, Buffer.alloc(0));
+            reply(0x25, 0, Buffer.alloc(8), (data) => data.writeUInt32BE(0, 24));
+            reply(0x21, 0x80, Buffer.alloc(0), (answer) => {
+              answer[3] = 2;
+            });
           } else {
             const capacity = Buffer.alloc(8);
             capacity.writeUInt32BE(bytes / 512 - 1, 0);
@@ -264,15 +268,14 @@ suite("scripts: cinder", (test) => {
     bytes: number,
     password: string,
     first: string,
+    { forbidden = false } = {},
   ): Promise<Outcome & { readonly left: number }> {
     const disk = createTcpServer(target(bytes, password));
     disk.listen(0, "127.0.0.1");
     await once(disk, "listening");
     const portal = `127.0.0.1:${(disk.address() as AddressInfo).port}`;
-    const volumes = new Map<
-      string,
-      { status: string; attachments: { attachment_id: string }[]; name: string }
-    >();
+    const volumes = new Map<string, { status: string; name: string }>();
+    const attachments = new Map<string, { id: string; volume_id: string }>();
     try {
       const done = await serving(
         (asked, response) => {
@@ -284,17 +287,19 @@ suite("scripts: cinder", (test) => {
             ...one,
           });
           if (kind === "volumes" && asked.method === "POST") {
-            volumes.set("v1", { status: first, attachments: [], name: "x" });
+            volumes.set("v1", { status: first, name: "x" });
             json(response, 202, { volume: { id: "v1" } });
           } else if (kind === "volumes" && asked.method === "DELETE") {
-            volumes.delete(id);
-            json(response, 202, {});
+            const attached = [...attachments.values()].some((one) => one.volume_id === id);
+            const refused = attached || forbidden;
+            if (!refused) volumes.delete(id);
+            json(response, refused ? 400 : 202, {});
           } else if (kind === "volumes" && id === "detail")
             json(response, 200, { volumes: [...volumes].map(show) });
           else if (kind === "volumes")
             json(response, 200, { volume: show(["v1", volumes.get("v1") as object]) });
           else if (asked.method === "POST") {
-            volumes.get("v1")?.attachments.push({ attachment_id: "a1" });
+            attachments.set("a1", { id: "a1", volume_id: "v1" });
             json(response, 200, {
               attachment: {
                 connection_info: {
@@ -306,8 +311,10 @@ suite("scripts: cinder", (test) => {
                 },
               },
             });
+          } else if (asked.method === "GET") {
+            json(response, 200, { attachments: [...attachments.values()] });
           } else {
-            for (const one of volumes.values()) one.attachments = [];
+            attachments.delete(id);
             json(response, 200, {});
           }
         },
@@ -337,6 +344,13 @@ suite("scripts: cinder", (test) => {
       assert.match(done.error, words);
       assert.is(done.left, 0);
     }
+  });
+
+  test("a volume that cannot be deleted does not hide what was wrong with it", async () => {
+    const done = await check(1 << 20, "right", "available", { forbidden: true });
+    assert.is(done.code, 1);
+    assert.match(done.error, /and then: DELETE .*400[^\n]*\n.*has 1048576 bytes by iSCSI[^\n]*\n$/s);
+    assert.is(done.left, 1);
   });
 
   test("volume group: there, elsewhere, no disk named, no such disk", async () => {

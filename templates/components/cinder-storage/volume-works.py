@@ -56,7 +56,9 @@ class Session:
         head = self.read(48)
         size = int.from_bytes(head[5:8], "big")
         data = self.read(size + -size % 4)[:size]
-        self.status = int.from_bytes(head[24:28], "big") + 1
+        # Data has a number of status only where it ends with the status; what asks whether we live has none.
+        if head[0] & 0x3F != 0x20 and (head[0] & 0x3F != 0x25 or head[1] & 0x01):
+            self.status = int.from_bytes(head[24:28], "big") + 1
         return head, data
 
     def read(self, count):
@@ -85,19 +87,36 @@ class Session:
             head += struct.pack(">IIII", 2, 8, self.command, self.status) + bytes([0x25]) + b"\0" * 15
             self.send(head)
             self.command += 1
-            answer, data = self.receive()
-            if answer[0] & 0x3F == 0x25 and len(data) >= 8:
+            good, data = self.answer()
+            if good and len(data) >= 8:
                 last, block = struct.unpack(">II", data[:8])
                 return (last + 1) * block
         sys.exit("%s tells no size of its disk %d" % (self.target, lun))
+
+    def answer(self):
+        """Whether a command succeeded, and its data. A target may send data (of zeros) before it says that it failed."""
+        data = b""
+        while True:
+            head, more = self.receive()
+            kind, ends = head[0] & 0x3F, head[1] & 0x01
+            if kind == 0x25:
+                data += more
+                if ends:
+                    return head[3] == 0, data
+            elif kind == 0x21:
+                return head[2] == 0 and head[3] == 0, data
+            elif kind != 0x20:
+                sys.exit("%s answers a command with message 0x%02x" % (self.target, kind))
 
 
 def clear():
     """Deletes what this check made, now or before."""
     listed = cinder.get(url + "/volumes/detail", name=NAME)["volumes"]
     for one in listed:
-        for attached in one.get("attachments") or []:
-            cinder.ask("DELETE", "%s/attachments/%s" % (url, attached["attachment_id"]))
+        # A volume's own list has no attachment that was asked for and not finished; such a one forbids its deletion too.
+        for attachment in cinder.get(url + "/attachments", volume_id=one["id"])["attachments"]:
+            if attachment["volume_id"] == one["id"]:
+                cinder.ask("DELETE", "%s/attachments/%s" % (url, attachment["id"]))
         if one["status"] != "deleting":
             cinder.ask("DELETE", "%s/volumes/%s" % (url, one["id"]))
 
@@ -137,7 +156,13 @@ try:
         if size != 1 << 30:
             sys.exit("the volume has %d bytes by iSCSI, not 1 GiB" % size)
         print("1 GiB on %s%s, by iSCSI from %s" % (host, "" if host == here else " (not this node)", way["target_portal"]))
-    finally:
-        clear()
+    except (SystemExit, OSError, KeyError):
+        # What is left must not hide why it is left. The next run of this check deletes it first.
+        try:
+            clear()
+        except (SystemExit, OSError) as left:
+            print("and then: %s" % left, file=sys.stderr)
+        raise
+    clear()
 except OSError as error:
     sys.exit("%s: %s" % (base, getattr(error, "reason", None) or error))
