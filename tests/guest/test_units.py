@@ -2,7 +2,7 @@
 import os
 import unittest
 
-from world import World, file, node, package, probing, program, run_probe, unit
+from world import World, file, node, package, probing, program, run_probe, step, unit
 
 CONF = "/etc/chrony.conf"
 
@@ -90,6 +90,38 @@ class Units(World):
         self.ready()
         self.assertEqual(self.state()["invocation"], 7)
         self.assertEqual(os.listdir(self.path(node.PENDING)), [])
+
+    def test_a_boot_that_starts_it_before_its_turn_does_not_count_as_its_turn(self):
+        self.set(enabled="enabled")
+        early = [step("schema", "false"), unit("chrony.service")]
+        self.sow(program(actions=early))
+        self.failed("step=c/schema")
+        self.assertEqual(os.listdir(self.path(node.PENDING)), ["start@chrony.service"])
+        with self.machine.change() as sim:
+            sim["boot"] = "boot-2"
+            self.machine.begin(sim, "chrony.service")
+        for active in ("activating", "active"):
+            # one that still comes up when the run looks, too
+            self.set(active=active)
+            self.failed("step=c/schema")
+        self.sow(program(actions=[step("schema", "true"), unit("chrony.service")]))
+        self.ready()
+        self.assertEqual(self.state()["invocation"], 2)
+        self.assertIn("a boot had started it before its turn", self.say()["message"])
+        self.assertEqual(os.listdir(self.path(node.PENDING)), [])
+        self.forget_calls()
+        self.ready()
+        self.assertEqual(self.calls("restart"), [])
+
+    def test_what_had_its_turn_is_not_restarted_after_a_boot(self):
+        self.set(enabled="enabled")
+        self.sow(program(actions=[unit("chrony.service"), step("later", "false")]))
+        self.failed("step=c/later")
+        with self.machine.change() as sim:
+            sim["boot"] = "boot-2"
+            self.machine.begin(sim, "chrony.service")
+        self.failed("step=c/later")
+        self.assertEqual((self.state()["invocation"], self.calls("restart")), (2, []))
 
     def test_a_refused_configuration_says_why(self):
         self.machine.answers["check-conf"] = lambda argv, env, stdin: (7, "[ERROR] unknown variable 'x=1'\n")
@@ -252,6 +284,12 @@ class HeldServices(World):
         units = self.machine.sim["units"]
         self.assertGreater(units["a.service"]["invocation"], 2)
         self.assertGreater(units["mine.service"]["invocation"], 2)
+
+    def test_what_was_held_back_and_runs_was_started_by_a_boot(self):
+        self.refuse("mine.service start", mine_service={"enabled": "enabled", "active": "active", "invocation": 0})
+        self.ready()
+        self.assertEqual(self.machine.sim["units"]["mine.service"]["invocation"], 1)
+        self.assertEqual(os.listdir(self.path(node.PENDING)), [])
 
     def test_restarts_a_unit_that_no_action_brings_up(self):
         self.sow(program(files=[file("/etc/x", "1\n", restarts=["x.service"])]))
