@@ -12,8 +12,12 @@ export function hostilePasswords(workspace: Workspace): readonly string[] {
   workspace.render();
   const names = Object.keys(workspace.secrets()).filter((name) => !/fernet_|credential_|cookie/.test(name));
   mkdirSync(join(workspace.folder, "hostile"), { mode: 0o700 });
-  for (const name of names)
-    writeFileSync(join(workspace.folder, "hostile", name), `'%$@/:#"\\ {${name}}%25$$\\\\'`, { mode: 0o600 });
+  for (const name of names) {
+    // The client of OpenStack's services cannot take a slash in the broker's; a render refuses it.
+    const slash = name.startsWith("rabbitmq.user.") ? "" : "/";
+    const password = `'%$@${slash}:#"\\ {${name}}%25$$\\\\'`;
+    writeFileSync(join(workspace.folder, "hostile", name), password, { mode: 0o600 });
+  }
   const path = join(workspace.folder, "site.yaml");
   const bound = names.map((name) => `  ${name}: { file: hostile/${name} }\n`);
   writeFileSync(path, `${readFileSync(path, "utf8")}\nsecrets:\n${bound.join("")}`);
