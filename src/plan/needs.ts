@@ -6,7 +6,7 @@ import { type Loaded, type Path, positionOf } from "../load/marks.ts";
 import type { Component, Library, Node, Site } from "../resolve/model.ts";
 import { baseScope, groupScope, lazy, secretHole } from "../resolve/scope.ts";
 import { evaluate, holds, type Rendering, type Scope, Unavailable } from "../resolve/template.ts";
-import type { NeedDoc, Nouns, ResourceDoc } from "../validate/documents.ts";
+import type { NeedDoc, Nouns, ResourceDoc, SecretDoc } from "../validate/documents.ts";
 
 /** Who asks, or carries nouns: a component, or a layer (profile, site, node). */
 export interface Owner {
@@ -18,8 +18,6 @@ export interface Owner {
   /** Layers win over components, later layers over earlier ones. */
   readonly rank: number;
 }
-
-export type SecretKind = "password" | "fernet" | "token";
 
 export interface Instance {
   readonly id: string;
@@ -50,8 +48,8 @@ export class Needs {
   readonly #failed = new Set<string>();
   readonly #providers = new Map<string, readonly Node[]>();
   readonly #gives = new Map<Instance, Scope>();
-  /** Every secret that something names, with its kind. */
-  readonly secrets = new Map<string, SecretKind>();
+  /** Every secret that something names, with what is said of it. */
+  readonly secrets = new Map<string, SecretDoc>();
 
   constructor(site: Site, library: Library, rendering: Rendering) {
     this.#site = site;
@@ -218,7 +216,7 @@ export class Needs {
         const of = param.of ?? resource.key;
         const word = of === undefined ? name : params[of];
         const secret = `${providerName}.${resourceName}.${word === undefined ? name : asKey(word)}`;
-        this.secrets.set(secret, "password");
+        this.secrets.set(secret, { kind: "password", without: param.without });
         params[name] = secretHole(secret);
         continue;
       }
@@ -333,9 +331,9 @@ export class Needs {
   /** The holes of a component's own secrets. */
   secretScope(component: Component): { readonly [name: string]: Value } {
     const scope: Record<string, Value> = {};
-    for (const [name, { kind }] of Object.entries(component.doc.secrets ?? {})) {
+    for (const [name, doc] of Object.entries(component.doc.secrets ?? {})) {
       lazy(scope, name, () => {
-        this.secrets.set(`${component.name}.${name}`, kind);
+        this.secrets.set(`${component.name}.${name}`, doc);
         return secretHole(`${component.name}.${name}`);
       });
     }

@@ -28,7 +28,7 @@ import {
   sourceLines,
   Unavailable,
 } from "../resolve/template.ts";
-import type { FileDoc, NamedProbeDoc, ProbeDoc, Scalar, StepDoc } from "../validate/documents.ts";
+import type { FileDoc, NamedProbeDoc, ProbeDoc, Scalar, SecretDoc, StepDoc } from "../validate/documents.ts";
 import type {
   Action,
   Block,
@@ -41,7 +41,7 @@ import type {
   Step,
   Unit,
 } from "./model.ts";
-import { asKey, type Instance, Needs, type Owner, type SecretKind } from "./needs.ts";
+import { asKey, type Instance, Needs, type Owner } from "./needs.ts";
 import { order, type Vertex } from "./order.ts";
 import { checkRules } from "./rules.ts";
 import { Shared, Taken } from "./shared.ts";
@@ -66,7 +66,7 @@ export interface SitePlan {
   /** The plan of one node. */
   readonly plan: (node: Node) => NodePlan;
   /** Every secret that the site's components declare or ask for. */
-  readonly secrets: ReadonlyMap<string, SecretKind>;
+  readonly secrets: ReadonlyMap<string, SecretDoc>;
 }
 
 export function planSite(site: Site, library: Library, rendering: Rendering): SitePlan {
@@ -104,17 +104,17 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
     return list;
   };
   for (const component of library.components.values()) {
-    for (const [name, { kind }] of Object.entries(component.doc.secrets ?? {})) {
-      if (site.groups.has(component.name)) needs.secrets.set(`${component.name}.${name}`, kind);
+    for (const [name, doc] of Object.entries(component.doc.secrets ?? {})) {
+      if (site.groups.has(component.name)) needs.secrets.set(`${component.name}.${name}`, doc);
     }
   }
   const sequence = order(site, ownersOf, needs, rendering.problems);
   for (const user of site.doc.access?.users ?? []) {
-    if (user.password === true) needs.secrets.set(`login.${user.name}`, "password");
+    if (user.password === true) needs.secrets.set(`login.${user.name}`, { kind: "password" });
   }
   for (const { install } of site.nodes)
     if (install?.storage.kind === "layout" && install.storage.passphrase !== null)
-      needs.secrets.set(install.storage.passphrase, "password");
+      needs.secrets.set(install.storage.passphrase, { kind: "password" });
   for (const name of Object.keys(site.doc.secrets ?? {})) {
     if (needs.secrets.has(name)) continue;
     const hint = suggest(name, [...needs.secrets.keys()]);

@@ -310,9 +310,18 @@ class References {
         );
       };
       isParam(resource.key, [...path, "key"]);
-      for (const [param, { of, default: value }] of Object.entries(resource.params ?? {})) {
+      for (const [param, { type, of, without, default: value }] of Object.entries(resource.params ?? {})) {
         const at: Path = [...path, "params", param];
         isParam(of, [...at, "of"]);
+        if (type !== "secret")
+          for (const [key, said] of Object.entries({ of, without }))
+            if (said !== undefined)
+              this.#report(
+                "wrong-value",
+                loaded,
+                [...at, key],
+                `"${key}" is said of a secret, and this is of type ${type}`,
+              );
         this.#walk(value, loaded, [...at, "default"], { params } as Scope, component);
       }
       const { node: _node, ...far } = inner as typeof inner & { node?: unknown };

@@ -138,10 +138,20 @@ export interface OptionDoc {
   readonly help?: string;
 }
 
+export type SecretKind = "password" | "fernet" | "token";
+
+/** What a component says of a secret that is its own. */
+export interface SecretDoc {
+  readonly kind: SecretKind;
+  /** Characters that the value must not have, and why: something that reads it cannot take them. */
+  readonly without?: { readonly characters: string; readonly because: string } | undefined;
+}
+
 export interface ParamDoc {
   readonly type: "string" | "identifier" | "integer" | "boolean" | "list" | "secret";
   readonly default?: Data;
   readonly of?: string;
+  readonly without?: SecretDoc["without"];
 }
 
 export interface ResourceDoc {
@@ -174,7 +184,7 @@ export interface ComponentDoc extends Nouns {
   /** Files that its scripts import: of its folder, or `component:file`. */
   readonly imports?: readonly string[];
   readonly options?: { readonly [name: string]: OptionDoc };
-  readonly secrets?: { readonly [name: string]: { readonly kind: "password" | "fernet" | "token" } };
+  readonly secrets?: { readonly [name: string]: SecretDoc };
   readonly names?: { readonly [word: string]: string | { readonly [target: string]: string } };
   readonly front?: boolean;
   readonly rules?: readonly RuleDoc[];

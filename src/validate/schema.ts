@@ -124,11 +124,18 @@ const namedProbe: Schema = object(
   ["name"],
 );
 
+/** Characters that a secret's value must not have, as something that reads it cannot take them. */
+const without: Schema = object({ characters: { type: "string", minLength: 1 }, because: string }, [
+  "characters",
+  "because",
+]);
+
 const param: Schema = object(
   {
     type: { enum: ["string", "identifier", "integer", "boolean", "list", "secret"] },
     default: {},
     of: string,
+    without,
     help: string,
   },
   ["type"],
@@ -246,7 +253,7 @@ const names: Schema = map(
   { pattern: "^[a-z][a-z0-9_]*$" },
 );
 const secrets: Schema = map(
-  object({ kind: { enum: ["password", "fernet", "token"] }, help: string }, ["kind"]),
+  object({ kind: { enum: ["password", "fernet", "token"] }, without, help: string }, ["kind"]),
   {
     pattern: "^[a-z][a-z0-9_]*$",
   },

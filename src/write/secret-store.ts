@@ -20,10 +20,8 @@ import { join, resolve } from "node:path";
 import { encrypt as unixcrypt } from "unixcrypt";
 import type { Problems } from "../core/problem.ts";
 import { type Loaded, positionOf } from "../load/marks.ts";
-import type { SecretSource } from "../validate/documents.ts";
+import type { SecretDoc, SecretKind, SecretSource } from "../validate/documents.ts";
 import { guarded } from "./tree.ts";
-
-export type SecretKind = "password" | "fernet" | "token";
 
 interface Stored {
   readonly value: string;
@@ -118,19 +116,19 @@ export class SecretStore {
    * Makes sure that every secret has a value: bound by the site, stored, or made now.
    */
   provide(
-    wanted: ReadonlyMap<string, SecretKind>,
+    wanted: ReadonlyMap<string, SecretDoc>,
     bindings: { readonly [name: string]: SecretSource },
     doc: Loaded,
     workspace: string,
     problems: Problems,
   ): void {
-    for (const name of [...wanted.keys()].sort()) {
+    for (const [name, { kind, without }] of [...wanted].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const source = Object.hasOwn(bindings, name) ? bindings[name] : undefined;
       if (source !== undefined) {
-        const value = importSecret(name, source, doc, workspace, problems);
+        const value = importSecret(name, source, without, doc, workspace, problems);
         if (value !== null) this.#bound.set(name, value);
       } else if ((this.#stored.get(name)?.value ?? "") === "") {
-        this.#stored.set(name, { value: generate(wanted.get(name) ?? "password") });
+        this.#stored.set(name, { value: generate(kind) });
         this.#changed = true;
       }
       if (name.startsWith("login.") && problems.failed === false) this.passwordHash(name);
@@ -204,6 +202,7 @@ export class SecretStore {
 function importSecret(
   name: string,
   source: SecretSource,
+  without: SecretDoc["without"],
   doc: Loaded,
   workspace: string,
   problems: Problems,
@@ -260,6 +259,12 @@ function importSecret(
     return fail(
       `the value of the secret "${name}" is empty or has control characters or several lines`,
       "one line of text",
+    );
+  // Which of them it has is no more told than the rest of it.
+  if (without !== undefined && [...without.characters].some((one) => value.includes(one)))
+    return fail(
+      `the value of the secret "${name}" has a character that it must not have: ${without.characters}`,
+      without.because,
     );
   return value;
 }

@@ -12,19 +12,21 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { Problems } from "../../src/core/problem.ts";
 import { loadYaml } from "../../src/load/yaml.ts";
-import type { SecretSource } from "../../src/validate/documents.ts";
-import { type SecretKind, SecretStore } from "../../src/write/secret-store.ts";
+import type { SecretDoc, SecretKind, SecretSource } from "../../src/validate/documents.ts";
+import { SecretStore } from "../../src/write/secret-store.ts";
 import { compileFiles, inTemporaryFolder, siteText } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
 
 const posix = process.platform !== "win32";
-const wanted = new Map<string, SecretKind>([
-  ["store.root", "password"],
-  ["store.database.api", "password"],
-  ["api.key", "fernet"],
-  ["api.token", "token"],
-  ["login.ops", "password"],
-]);
+const wanted = new Map<string, SecretDoc>(
+  Object.entries({
+    "store.root": "password",
+    "store.database.api": "password",
+    "api.key": "fernet",
+    "api.token": "token",
+    "login.ops": "password",
+  } satisfies { [name: string]: SecretKind }).map(([name, kind]) => [name, { kind }]),
+);
 
 interface Opened {
   readonly store: SecretStore | null;
@@ -35,7 +37,7 @@ interface Opened {
 function open(
   folder: string,
   bindings: { readonly [name: string]: SecretSource } = {},
-  names: ReadonlyMap<string, SecretKind> = wanted,
+  names: ReadonlyMap<string, SecretDoc> = wanted,
 ): Opened {
   const problems = new Problems();
   const doc = loadYaml("site.yaml", `secrets: ${JSON.stringify(bindings)}\n`, problems);
@@ -98,7 +100,7 @@ suite("the store of secrets", (test) => {
 
   test("a secret that is new is added, and the others stay", () =>
     inTemporaryFolder((folder) => {
-      const { store } = open(folder, {}, new Map([["store.root", "password"]]));
+      const { store } = open(folder, {}, new Map([["store.root", { kind: "password" }]]));
       store?.save();
       const more = good(folder);
       assert.is(more.reveal("store.root"), store?.reveal("store.root"));
