@@ -8,6 +8,7 @@ import type { Problem, Problems } from "../core/problem.ts";
 import { emitCarriers } from "../emit/carriers.ts";
 import type { Vault } from "../emit/cloud-config.ts";
 import type { Artifact } from "../emit/lines.ts";
+import { kindOf } from "../emit/made.ts";
 import { nodeEmitter, seedFiles } from "../emit/node.ts";
 import { qemuArguments } from "../emit/qemu.ts";
 import { siteFiles } from "../emit/site-files.ts";
@@ -123,7 +124,7 @@ function renderNodes(
       });
     const made = carried.artifacts.length === 0 ? seed : [...seed, ...carried.artifacts];
     for (const wrong of [
-      ...verifyNode(made),
+      ...verifyNode(made, kindOf(plan)),
       ...(plan.install === undefined ? [] : (compiled.judgeInstall?.(made, plan.install) ?? [])),
     ])
       problems.add({

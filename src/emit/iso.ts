@@ -60,7 +60,7 @@ const EXTENSION = extension(
 
 type Entry = {
   readonly name: string;
-  readonly bytes: Uint8Array;
+  readonly size: number;
   /** The name for Rock Ridge, in UTF-8. */
   readonly long: Uint8Array;
   /** The ISO 9660 level 1 identifier, e.g. `USER_DAT.;1`. */
@@ -69,6 +69,19 @@ type Entry = {
   readonly continued: number;
   extent: number;
 };
+
+/** An image before its files' contents are put in, which depends on the label and on the files' names and sizes alone. */
+type Layout = {
+  /** All that comes before the contents of the files. */
+  readonly head: Uint8Array;
+  readonly sectors: number;
+  /** Where each file begins, in sectors, in the order in which the files were given. */
+  readonly extents: readonly number[];
+};
+
+/** Nodes of one kind have files of a few sizes only, so that most images begin as one did that was laid out before. */
+const layouts = new Map<string, Layout>();
+const rememberedLayouts = 64;
 
 /**
  * Makes an ISO image that holds the given files in its root directory (subdirectories are not supported).
@@ -90,6 +103,25 @@ export function writeIso(
   volumeId: string,
   files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
 ): Uint8Array {
+  const sizes = files.map(({ name, bytes }) => ({ name, size: bytes.length }));
+  const key = JSON.stringify([volumeId, sizes]);
+  let layout = layouts.get(key);
+  if (layout === undefined) {
+    layout = layOut(volumeId, sizes);
+    if (layouts.size >= rememberedLayouts) layouts.clear();
+    layouts.set(key, layout);
+  }
+  const image = new Uint8Array(layout.sectors * SECTOR);
+  image.set(layout.head);
+  for (const [index, { bytes }] of files.entries())
+    image.set(bytes, (layout.extents[index] as number) * SECTOR);
+  return image;
+}
+
+function layOut(
+  volumeId: string,
+  files: readonly { readonly name: string; readonly size: number }[],
+): Layout {
   checkVolumeId(volumeId);
   const continuation = new Packer();
   continuation.place(EXTENSION.length);
@@ -109,15 +141,17 @@ export function writeIso(
   const continuationAt = primaryAt + primary.sectors;
   const jolietAt = continuationAt + continuation.sectors;
   const emptyAt = jolietAt + joliet.sectors;
-  let end = emptyAt + (entries.some((entry) => entry.bytes.length === 0) ? 1 : 0);
+  const contentsAt = emptyAt + (entries.some((entry) => entry.size === 0) ? 1 : 0);
+  let end = contentsAt;
   for (const entry of entries) {
     // Some readers take the place of an extent for the file's identity or check that it is inside the image,
     // so empty files get a sector of their own, as libisofs does it.
-    entry.extent = entry.bytes.length === 0 ? emptyAt : end;
-    end += sectorsOf(entry.bytes.length);
+    entry.extent = entry.size === 0 ? emptyAt : end;
+    end += sectorsOf(entry.size);
   }
 
-  const image = new Image(end);
+  // The contents come last, so that an image of no more than what stands before them is all that is to be drawn.
+  const image = new Image(contentsAt, end);
   const primarySize = primary.sectors * SECTOR;
   const jolietSize = joliet.sectors * SECTOR;
   image.descriptor(PRIMARY_DESCRIPTOR, 1, volumeId, PRIMARY_PATH_TABLE, primaryAt, primarySize);
@@ -141,7 +175,7 @@ export function writeIso(
   for (const [index, entry] of bySort.entries()) {
     at = primaryAt * SECTOR + primaryOffsets[index]!;
     const { short, long, continued } = entry;
-    field = image.record(at, primaryLength(entry), entry.extent, entry.bytes.length, 0, short.length);
+    field = image.record(at, primaryLength(entry), entry.extent, entry.size, 0, short.length);
     image.ascii(at + RECORD_HEADER, short);
     field = image.posix(field, FILE_MODE, 1);
     if (continued < 0) image.name(field, long);
@@ -155,13 +189,13 @@ export function writeIso(
   image.record(at, 34, jolietAt, jolietSize, 2, 1);
   image.record(at + 34, 34, jolietAt, jolietSize, 2, 1);
   image.bytes[at + 34 + RECORD_HEADER] = 1;
-  for (const [index, { name, bytes, extent }] of entries.entries()) {
+  for (const [index, { name, size, extent }] of entries.entries()) {
     at = jolietAt * SECTOR + jolietOffsets[index]!;
-    image.record(at, recordLength(2 * name.length), extent, bytes.length, 0, 2 * name.length);
+    image.record(at, recordLength(2 * name.length), extent, size, 0, 2 * name.length);
     image.ucs2(at + RECORD_HEADER, name);
-    image.bytes.set(bytes, extent * SECTOR);
   }
-  return image.bytes;
+  const byName = new Map(entries.map(({ name, extent }) => [name, extent]));
+  return { head: image.bytes, sectors: end, extents: files.map(({ name }) => byName.get(name) as number) };
 }
 
 function checkVolumeId(volumeId: string): void {
@@ -196,24 +230,24 @@ function checkName(name: string): void {
 
 /** Checks the files, sorts them by name (the order of Joliet) and settles their names in the other trees. */
 function toEntries(
-  files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
+  files: readonly { readonly name: string; readonly size: number }[],
   continuation: Packer,
 ): Entry[] {
-  for (const { name, bytes } of files) {
+  for (const { name, size } of files) {
     checkName(name);
-    if (bytes.length > LARGEST_FILE)
-      throw new RangeError(`file ${JSON.stringify(name)} has ${bytes.length} bytes, 4 GiB or more`);
+    if (size > LARGEST_FILE)
+      throw new RangeError(`file ${JSON.stringify(name)} has ${size} bytes, 4 GiB or more`);
   }
   const sorted = files.toSorted((a, b) => compare(a.name, b.name));
   const shortNames = new ShortNames();
-  return sorted.map(({ name, bytes }, index) => {
+  return sorted.map(({ name, size }, index) => {
     if (name === sorted[index - 1]?.name)
       throw new RangeError(`two files have the name ${JSON.stringify(name)}`);
     const long = utf8.encode(name);
     const short = shortNames.take(name);
     const named = NM_HEADER + long.length;
     const fits = recordLength(short.length) + PX_LENGTH + named <= LONGEST_RECORD;
-    return { name, bytes, long, short, continued: fits ? -1 : continuation.place(named), extent: 0 };
+    return { name, size, long, short, continued: fits ? -1 : continuation.place(named), extent: 0 };
   });
 }
 
@@ -266,9 +300,13 @@ class Image {
   private readonly view: DataView;
   private readonly sectors: number;
 
-  constructor(sectors: number) {
+  /**
+   * @param drawn how many sectors are drawn
+   * @param sectors how many it says that it has
+   */
+  constructor(drawn: number, sectors: number) {
     this.sectors = sectors;
-    this.bytes = new Uint8Array(sectors * SECTOR);
+    this.bytes = new Uint8Array(drawn * SECTOR);
     this.view = new DataView(this.bytes.buffer);
   }
 

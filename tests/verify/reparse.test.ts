@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import { writeIso } from "../../src/emit/iso.ts";
 import { type Artifact, YamlFile, yamlArtifact } from "../../src/emit/lines.ts";
 import { seedFiles } from "../../src/emit/node.ts";
+import { isoDifferences, readIso } from "../../src/verify/iso-reader.ts";
 import { readBack, VersionsDiffer, verifyNode } from "../../src/verify/reparse.ts";
 import { rendered } from "../support/build-site.ts";
 import { suite } from "../support/suite.ts";
@@ -253,6 +254,70 @@ suite("verify/node", (test) => {
     const wrong = verifyNode([...good.slice(0, -1), ...other.slice(-1)]);
     assert.ok(wrong.length > 0);
     for (const one of wrong) assert.match(one, /^seed\.iso: .*user-data/);
+  });
+
+  test("finds a wrong byte in a node's files, whatever nodes of its kind were read before it", async () => {
+    const { nodes } = await rendered("two");
+    for (const artifacts of nodes.values()) {
+      const good = artifacts.filter(({ name }) => [...seedFiles, "seed.iso"].includes(name));
+      const user = good.find(({ name }) => name === "user-data") as Artifact;
+      const meant = JSON.stringify(user.meant);
+      let found = 0;
+      fc.assert(
+        fc.property(
+          fc.array(fc.nat(user.bytes.length - 1), { minLength: 1, maxLength: 3 }),
+          fc.constantFrom("x", "0", " ", "\n", ":", "-", "#", '"', "\t", "\u00ff"),
+          (places, planted) => {
+            assert.equal(verifyNode(good, "kind"), []);
+            assert.equal(verifyNode(good, "kind"), []);
+            const bytes = Uint8Array.from(user.bytes);
+            for (const place of places) bytes[place] = planted.charCodeAt(0);
+            let isRight = false;
+            try {
+              isRight =
+                JSON.stringify(whole(new TextDecoder("utf-8", { fatal: true }).decode(bytes))) === meant;
+            } catch {}
+            const files = good
+              .filter(({ name }) => name !== "seed.iso")
+              .map((file) => (file === user ? { ...file, bytes } : file));
+            const image = { name: "seed.iso", bytes: writeIso("cidata", files), origins: [] };
+            const wrong = verifyNode([...files, image], "kind");
+            assert.is(
+              wrong.length === 0,
+              isRight,
+              `${places.join()} ${JSON.stringify(planted)}: ${wrong.join()}`,
+            );
+            if (!isRight) found += 1;
+          },
+        ),
+        { seed: 7, numRuns: 60 },
+      );
+      assert.ok(found > 20, `${found} of the bytes matter`);
+    }
+  });
+
+  test("finds a wrong byte anywhere in an image, whatever image was read before it", () => {
+    const good = seed("#cloud-config\nhostname: a\n", { hostname: "a" });
+    const image = good.at(-1) as Artifact;
+    const files = good.slice(0, -1);
+    /** All that an image says, read without anything that is remembered. */
+    const said = (bytes: Uint8Array): string => {
+      const reading = readIso(bytes);
+      return JSON.stringify(reading, (_, value: unknown) =>
+        value instanceof Uint8Array ? Buffer.from(value).toString("latin1") : value,
+      );
+    };
+    const right = said(image.bytes);
+    let bad = 0;
+    for (let place = 16 * 2048; place < image.bytes.length; place += 7) {
+      assert.equal(isoDifferences(image.bytes, "cidata", files), []);
+      const bytes = Uint8Array.from(image.bytes);
+      bytes[place] = (bytes[place] as number) ^ 0x5a;
+      const isWrong = said(bytes) !== right;
+      assert.is(isoDifferences(bytes, "cidata", files).length > 0, isWrong, `byte ${place}`);
+      if (isWrong) bad += 1;
+    }
+    assert.ok(bad > 300, `${bad} of the bytes matter`);
   });
 
   // What a bug in an emitter would do to a real seed: YAML that every reader agrees on, and that is wrong.
