@@ -7,7 +7,7 @@ import { type MessagePort, Worker } from "node:worker_threads";
 import type { Problem, Problems } from "../core/problem.ts";
 import { emitCarriers } from "../emit/carriers.ts";
 import type { Vault } from "../emit/cloud-config.ts";
-import type { Artifact } from "../emit/lines.ts";
+import { type Artifact, memoryOfOneNode, newMemory } from "../emit/lines.ts";
 import { kindOf } from "../emit/made.ts";
 import { nodeEmitter, seedFiles } from "../emit/node.ts";
 import { qemuArguments } from "../emit/qemu.ts";
@@ -99,7 +99,8 @@ function renderNodes(
   progress: (done: number) => void,
 ): Part & { writer: TreeWriter | null; artifacts: Map<string, readonly Artifact[]> } {
   const writer = root === null ? null : new TreeWriter(root, old, prefix);
-  const emit = nodeEmitter(compiled.guest, vault);
+  // What is written is written before the next node is begun.
+  const emit = nodeEmitter(compiled.guest, vault, writer === null ? newMemory : memoryOfOneNode());
   const origins = new Origins();
   const results: NodeResult[] = [];
   const artifacts = new Map<string, readonly Artifact[]>();

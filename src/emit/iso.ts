@@ -92,6 +92,8 @@ const rememberedLayouts = 64;
  * files are legal. Files are 0444 root:root, the directory is 0555. The level 1 names are made up: unique,
  * upper case, 8.3.
  *
+ * In besides: what gives the image its memory, which need not be zero.
+ *
  * Out: the image, a whole number of 2048-byte sectors: those of the files and 26 more for a handful of files,
  * one more when a file is empty, and at most 32 more for up to 29 files with the longest names.
  *
@@ -102,6 +104,7 @@ const rememberedLayouts = 64;
 export function writeIso(
   volumeId: string,
   files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
+  memory = (size: number): Uint8Array => new Uint8Array(size),
 ): Uint8Array {
   const sizes = files.map(({ name, bytes }) => ({ name, size: bytes.length }));
   const key = JSON.stringify([volumeId, sizes]);
@@ -111,10 +114,13 @@ export function writeIso(
     if (layouts.size >= rememberedLayouts) layouts.clear();
     layouts.set(key, layout);
   }
-  const image = new Uint8Array(layout.sectors * SECTOR);
+  const image = memory(layout.sectors * SECTOR);
   image.set(layout.head);
-  for (const [index, { bytes }] of files.entries())
-    image.set(bytes, (layout.extents[index] as number) * SECTOR);
+  for (const [index, { bytes }] of files.entries()) {
+    const start = (layout.extents[index] as number) * SECTOR;
+    image.set(bytes, start);
+    image.fill(0, start + bytes.length, start + sectorsOf(bytes.length) * SECTOR);
+  }
   return image;
 }
 

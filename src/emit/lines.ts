@@ -163,14 +163,38 @@ export interface Artifact {
   readonly meant?: unknown;
 }
 
+/** Gives a file of a node the memory for so many bytes, which need not be zero. */
+export type Memory = (name: string, size: number) => Uint8Array;
+
+/** New memory for each file. */
+export const newMemory: Memory = (_name, size) => new Uint8Array(size);
+
+/**
+ * The same memory for each node's file of one name: for nodes that are written one by one, whose bytes are worth nothing
+ * once they are on the disk. Of thousands of nodes new memory would be hundreds of megabytes until somebody looks.
+ */
+export function memoryOfOneNode(): Memory {
+  const known = new Map<string, Uint8Array>();
+  return (name, size) => {
+    let memory = known.get(name);
+    if (memory === undefined || memory.length < size) {
+      memory = new Uint8Array(2 * size);
+      known.set(name, memory);
+    }
+    return memory.subarray(0, size);
+  };
+}
+
 const encoder = new TextEncoder();
 
 /** A text artifact from its lines. */
-export function artifact(name: string, { text, origins }: Lines): Artifact {
-  return { name, bytes: encoder.encode(text), origins };
+export function artifact(name: string, { text, origins }: Lines, memory = newMemory): Artifact {
+  const bytes = memory(name, Buffer.byteLength(text));
+  encoder.encodeInto(text, bytes);
+  return { name, bytes, origins };
 }
 
 /** A YAML artifact. */
-export function yamlArtifact(name: string, { lines, meant }: YamlFile): Artifact {
-  return { ...artifact(name, lines), meant };
+export function yamlArtifact(name: string, { lines, meant }: YamlFile, memory = newMemory): Artifact {
+  return { ...artifact(name, lines, memory), meant };
 }

@@ -5,20 +5,31 @@
  */
 import ipaddr from "ipaddr.js";
 
-/** @returns the address as a number, or null when it is not four decimal octets without leading zeros. */
+/**
+ * Sites of ten thousand nodes ask this often, so it looks at each character once and makes no other text of it.
+ * @returns the address as a number, or null when it is not four decimal octets without leading zeros.
+ */
 export function parseAddress(text: string): number | null {
-  const octets = text.split(".");
-  if (octets.length !== 4) return null;
   let value = 0;
-  for (const octet of octets) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(octet) || Number(octet) > 255) return null;
-    value = value * 256 + Number(octet);
+  let octets = 0;
+  for (let at = 0; at < text.length; at++) {
+    const start = at;
+    let octet = 0;
+    for (; at < text.length && text.charCodeAt(at) !== 0x2e; at++) {
+      const digit = text.charCodeAt(at) - 0x30;
+      if (digit < 0 || digit > 9 || at - start > 2) return null;
+      octet = octet * 10 + digit;
+    }
+    const isPlain = at > start && octet < 256 && (text.charCodeAt(start) !== 0x30 || at === start + 1);
+    if (!isPlain || at < text.length !== octets < 3) return null;
+    value = value * 256 + octet;
+    octets += 1;
   }
-  return value;
+  return octets === 4 ? value : null;
 }
 
 export function formatAddress(value: number): string {
-  return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
+  return `${Math.floor(value / 2 ** 24) % 256}.${Math.floor(value / 2 ** 16) % 256}.${Math.floor(value / 2 ** 8) % 256}.${Math.floor(value) % 256}`;
 }
 
 export interface Cidr {
