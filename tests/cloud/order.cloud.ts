@@ -70,8 +70,8 @@ suite("order", (test) => {
     await con01.reboot();
     console.log(`  rebooted ${Math.round((Date.now() - begin) / 1000)} s after power-on`);
     for (const machine of [con01, com01]) {
-      // What was running at the reboot is told as interrupted, and is no verdict on what comes after.
-      const verdict = await machine.waitVerdict({ timeout: 2400, newOnly: true });
+      // What was running at the controller's reboot is told as interrupted, and is no verdict on what comes after.
+      const verdict = await machine.waitVerdict({ timeout: 2400, newOnly: machine === con01 });
       assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
       console.log(
         `  ${machine.name} READY ${Math.round((Date.now() - begin) / 1000)} s after the controller's power-on`,
