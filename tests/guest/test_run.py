@@ -1,4 +1,5 @@
 """A run as a whole: guards, retries, waits, files, the verdict, what is remembered and what is not printed."""
+import fcntl
 import json
 import os
 import signal
@@ -554,6 +555,27 @@ class Commands(World):
         self.sow(program([step("s", "look", repeat_safe=True)], OK))
         self.ready()
         self.assertEqual(seen, [0])
+
+    def test_check_waits_for_a_run_that_has_said_its_verdict(self):
+        self.sow(program([], OK))
+        self.ready()
+        end = os.open(self.path(node.RUN + "/lock"), os.O_RDWR)
+        fcntl.flock(end, fcntl.LOCK_EX)
+        slept, sleep = [], self.machine.sleep
+
+        def later(seconds):
+            slept.append(seconds)
+            if len(slept) == 50:
+                fcntl.flock(end, fcntl.LOCK_UN)
+            sleep(seconds)
+
+        self.machine.sleep = later
+        self.assertEqual(self.go("check")[0], 0)
+        self.assertGreaterEqual(len(slept), 50)
+        fcntl.flock(end, fcntl.LOCK_EX)
+        code, out = self.go("check")
+        self.assertEqual(code, 3, "one that does not end is not waited for for ever")
+        os.close(end)
 
     def test_check_runs_checks_alone_and_does_not_take_ready_back(self):
         self.sow(program([step("s", "make", "x", repeat_safe=True)], [probing("check", "c", run_probe("has", "x"))]))
