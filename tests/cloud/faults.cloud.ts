@@ -97,6 +97,13 @@ suite("faults", (test) => {
       if (verdict.outcome === "ready") continue;
       assert.is(verdict.outcome, "failed", await story(machine));
       assert.ok(failed.length > 0, "a red boot names the step");
+      // MariaDB does not take back half a schema, and no service's own command goes on from there. The hint says what does.
+      for (const { step, message } of failed.filter(({ step }) => /\/schema/.test(step ?? ""))) {
+        const [, statement = ""] = /mariadb -e '(DROP DATABASE [\w ;]+)'/.exec(message ?? "") ?? [];
+        assert.is.not(statement, "", `${step} tells no way on`);
+        console.log(`  as ${step} says: ${statement}`);
+        await machine.must(["mariadb", "-e", statement]);
+      }
       await resume(machine);
     }
     for (const machine of [con01, com01]) assert.equal(await check(machine, 120), [], machine.name);
