@@ -84,16 +84,26 @@ for (const entry of readdirSync(join(root, "templates"), { recursive: true, with
 }
 writeFileSync(join(dist, "library.json"), JSON.stringify({ ...library, files }));
 
-// Run the program once, so that the cache holds what a render needs.
+// Run the program once, so that the cache holds what a render needs. V8 takes a cache only under the settings that it
+// was made with, and the program is read before a render changes any: here it changes none.
 const warm = mkdtempSync(join(tmpdir(), "seedsmith-build-"));
 const maker = join(dist, "make-cache.js");
 writeFileSync(
   maker,
-  `${start}process.on("exit", () => {
+  `require("node:v8").setFlagsFromString = () => {};
+${start}process.on("exit", () => {
   require("node:fs").writeFileSync(join(__dirname, "program.cache"), script.createCachedData());
 });
 `,
 );
 spawnSync(process.execPath, [maker, "render"], { cwd: warm, stdio: "ignore" });
+writeFileSync(
+  maker,
+  start.replace(/^script\.run.*/m, "process.exitCode = script.cachedDataRejected === false ? 0 : 1;"),
+);
+if (spawnSync(process.execPath, [maker]).status !== 0) {
+  console.error("build: V8 does not take the cache that it made of the program");
+  process.exit(1);
+}
 rmSync(maker);
 rmSync(warm, { recursive: true, force: true });

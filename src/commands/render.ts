@@ -222,17 +222,18 @@ function tidyHeap(): void {
 /**
  * Lets V8 optimize only what runs much more often than it would ask for. Its compiler works in threads of its own, and
  * where two threads render there is no core left for them: it took 30 % of the processor time of 1,000 nodes, most
- * of it for functions that never earned that back. Must come before the other thread starts.
+ * of it for functions that never earned that back. Of a few nodes, nothing earns it back. The setting is the process's,
+ * of all threads. A thread must have read the program before: V8 takes no code cache made under other settings.
  */
-function optimizeLess(): void {
+function optimizeLess(many: boolean): void {
   // An option of V8's own, not of Node: where it is not known to be there, nothing is said.
   const version = Number.parseInt(process.versions.v8, 10);
-  if (version >= 11 && version <= 13) setFlagsFromString("--interrupt-budget=400000");
+  if (version >= 11 && version <= 13) setFlagsFromString(`--interrupt-budget=${many ? 400_000 : 1_000_000}`);
 }
 
 export async function render(options: RenderOptions): Promise<RenderResult> {
   const parallel = options.workerUrl !== null && siteIsLarge(options);
-  if (parallel) optimizeLess();
+  if (!parallel) optimizeLess(false);
   const other = parallel ? new RenderWorker(options) : null;
   try {
     return await renderWith(options, other);
@@ -509,6 +510,7 @@ const changedMeanwhile: Problem = {
  * first thread has judged the site and found it right.
  */
 export async function renderInWorker(choice: Choice, port: MessagePort): Promise<void> {
+  optimizeLess(true);
   const asked = new Promise<WorkerTask>((done) => port.once("message", done));
   const compiled = await compile({ ...choice, judged: true });
   const { names, root, secrets, next, read } = await asked;

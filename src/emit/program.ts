@@ -171,8 +171,11 @@ export function archiveFiles(
 /** What may be seen of the secrets in a planned thing, wherever they stand in it. */
 function spellingsIn(thing: unknown, reveal: Reveal, into = new Set<string>()): ReadonlySet<string> {
   if (thing instanceof Text) spellings(thing, reveal, into);
+  else if (Array.isArray(thing)) for (const item of thing) spellingsIn(item, reveal, into);
   else if (thing !== null && typeof thing === "object")
-    for (const value of Object.values(thing)) spellingsIn(value, reveal, into);
+    // Positions hold no secrets, and there is one for each thing.
+    for (const key in thing)
+      if (key !== "from") spellingsIn((thing as Record<string, unknown>)[key], reveal, into);
   return into;
 }
 

@@ -55,11 +55,34 @@ type Token = [type: string, value: string, start: number, end: number, children?
 
 const parsed = new Map<string, Token[] | { message: string }>();
 
+/** A tag that only names a value; tags of all other kinds, and what is no tag, are mustache's. */
+const plainTag = /(?<!\{)\{\{\s*([\w.-]+)\s*\}\}/g;
+
+/**
+ * What mustache's parser makes of a template in which every tag only names a value; null for any other. Most
+ * templates are so, and mustache takes text apart character by character.
+ */
+export function plainTokens(template: string): Token[] | null {
+  const tokens: Token[] = [];
+  let at = 0;
+  for (const found of template.matchAll(plainTag)) {
+    const between = template.slice(at, found.index);
+    if (between.includes("{{")) return null;
+    if (between !== "") tokens.push(["text", between, at, found.index]);
+    at = found.index + found[0].length;
+    tokens.push(["name", found[1] ?? "", found.index, at]);
+  }
+  const rest = template.slice(at);
+  if (rest.includes("{{")) return null;
+  if (rest !== "") tokens.push(["text", rest, at, template.length]);
+  return tokens;
+}
+
 function parse(template: string): Token[] | { message: string } {
   let tokens = parsed.get(template);
   if (tokens === undefined) {
     try {
-      tokens = mustache.parse(template) as Token[];
+      tokens = plainTokens(template) ?? (mustache.parse(template) as Token[]);
     } catch (error) {
       tokens = { message: (error as Error).message };
     }

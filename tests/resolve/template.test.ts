@@ -3,7 +3,7 @@ import mustache from "mustache";
 import * as assert from "uvu/assert";
 import { Problems } from "../../src/core/problem.ts";
 import { fill, type Value } from "../../src/core/text.ts";
-import { render, type Scope } from "../../src/resolve/template.ts";
+import { plainTokens, render, type Scope } from "../../src/resolve/template.ts";
 import { suite } from "../support/suite.ts";
 
 const scalar = fc.oneof(
@@ -127,6 +127,35 @@ suite("templates", (test) => {
         name,
       );
     }
+  });
+
+  test("templates whose tags only name values are taken apart as mustache does", () => {
+    const piece = fc.oneof(
+      fc.string({ unit: fc.constantFrom(..."ab \n\t{}.$"), maxLength: 4 }),
+      fc.constantFrom(
+        "{{word}}",
+        "{{ a.b-c }}",
+        "{{\n.\n}}",
+        "{{{word}}}",
+        "{{&word}}",
+        "{{!no}}",
+        "{{ two words }}",
+      ),
+    );
+    let plain = 0;
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 6 }), (pieces) => {
+        const text = pieces.join("");
+        const tokens = plainTokens(text);
+        if (tokens === null) return;
+        plain += 1;
+        assert.equal(tokens, mustache.parse(text), JSON.stringify(text));
+      }),
+      { numRuns: 3000 },
+    );
+    assert.ok(plain > 300, `${plain} of them`);
+    for (const text of ["{{{a}}}", "{{a}}{{#b}}{{/b}}", "{{a}} {{b", "{{", "{{a b}}"])
+      assert.is(plainTokens(text), null);
   });
 
   test("partials, other delimiters and broken sections are problems", () => {
