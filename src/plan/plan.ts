@@ -75,14 +75,7 @@ export function planSite(site: Site, library: Library, rendering: Rendering): Si
   const componentOwners = new Map<string, Owner>();
   for (const name of site.groups.keys()) {
     const component = library.components.get(name) as Component;
-    componentOwners.set(name, {
-      title: name,
-      component,
-      nouns: component.doc,
-      loaded: component.loaded,
-      path: [],
-      rank: 0,
-    });
+    componentOwners.set(name, ownerOf(component));
   }
   const owners = new Map<Node, readonly Owner[]>();
   const ownersOf = (node: Node): readonly Owner[] => {
@@ -176,6 +169,28 @@ function carriesNouns(layer: Node["layers"][number]): boolean {
 }
 
 type UnitDoc = NonNullable<Owner["nouns"]["units"]>[number];
+type SettingsDoc = NonNullable<Owner["nouns"]["settings"]>[number];
+
+/** The drop-in of a unit: its text, and the file. */
+interface DropIn {
+  readonly unit: string;
+  readonly text: string;
+  readonly file: PlannedFile;
+}
+
+/** What an item of `files` or of `settings` says, with the path that it means here. */
+interface FileItem {
+  readonly doc: FileDoc;
+  readonly place: string;
+  readonly path: Path;
+  readonly from: Position;
+}
+
+interface SettingsItem {
+  readonly item: SettingsDoc;
+  readonly place: string;
+  readonly path: Path;
+}
 
 interface Claim<T> {
   readonly item: T;
@@ -183,11 +198,17 @@ interface Claim<T> {
   readonly key: string;
 }
 
-interface SettingsEntry {
-  readonly section: string;
-  readonly key: string;
-  readonly value: Filled | readonly Filled[] | null;
+/** One of an owner's items of one kind. */
+interface Item<T> {
+  readonly item: T;
+  readonly path: Path;
   readonly from: Position;
+  readonly scope: Scope;
+}
+
+/** A change of a structured file, and how strong it is: of two of one key the higher rank wins. */
+interface Setting {
+  readonly change: Change;
   readonly rank: number;
 }
 
@@ -272,13 +293,7 @@ class NodePlanner {
       size: { cpus: node.cpus, memory: node.doc.size?.memory ?? "4G" },
       from: where,
       hosts: this.#hosts(),
-      users: (doc.access?.users ?? []).map((user, index) => ({
-        name: user.name,
-        keys: user.ssh_authorized_keys ?? [],
-        sudo: user.sudo !== false,
-        password: user.password === true ? `login.${user.name}` : null,
-        from: positionOf(this.#site.loaded, ["access", "users", index]),
-      })),
+      users: this.#users(),
       interfaces: this.#interfaces(),
       carriers: node.carriers.map(({ carrier, path }) => ({
         carrier,
@@ -310,6 +325,20 @@ class NodePlanner {
       ...(this.#site.netboot === null ? {} : { report: `${this.#site.netboot.base}/report/${node.name}` }),
       cloudConfig: this.#cloudConfig(),
     };
+  }
+
+  /** The same on every node. */
+  #users(): NodePlan["users"] {
+    const { doc, loaded } = this.#site;
+    return this.#once(this.#site, "users", {}, () =>
+      (doc.access?.users ?? []).map((user, index) => ({
+        name: user.name,
+        keys: user.ssh_authorized_keys ?? [],
+        sudo: user.sudo !== false,
+        password: user.password === true ? `login.${user.name}` : null,
+        from: positionOf(loaded, ["access", "users", index]),
+      })),
+    );
   }
 
   #interfaces(): NodePlan["interfaces"] {
@@ -388,10 +417,7 @@ class NodePlanner {
   }
 
   /** The owner's items of one kind whose `when` holds here. */
-  *#items<T>(
-    owner: Owner,
-    noun: keyof Owner["nouns"],
-  ): Generator<{ item: T; path: Path; from: Position; scope: Scope }> {
+  *#items<T>(owner: Owner, noun: keyof Owner["nouns"]): Generator<Item<T>> {
     const list = owner.nouns[noun] as readonly T[] | undefined;
     if (list === undefined) return;
     const scope = this.#scope(owner);
@@ -412,13 +438,14 @@ class NodePlanner {
    * @param of the object that it is made of, with a key that tells apart what is made of one object
    */
   #once<T>(of: object, key: string, scope: Scope, make: () => T): T {
+    const whole = this.#taken;
     const known = this.#shared.find(of, key, scope);
     if (known !== null) {
       for (const name of known.taken.used) this.#used?.(name);
       for (const script of known.taken.scripts) this.#keepScript(script);
+      whole?.add(known.taken);
       return known.result as T;
     }
-    if (this.#taken !== null) throw new Error("what is made once is made of nothing else that is");
     const before = this.#rendering.problems.reports;
     const taken = new Taken(scope);
     this.#taken = taken;
@@ -427,8 +454,24 @@ class NodePlanner {
       if (this.#rendering.problems.reports === before) this.#shared.keep(of, key, taken, result);
       return result;
     } finally {
-      this.#taken = null;
+      this.#taken = whole;
+      whole?.add(taken);
     }
+  }
+
+  /**
+   * What the owner's items of one kind become here, each as `make` says it, which is bound to what #once says.
+   * @param key tells apart what is made of the items of one kind
+   */
+  #each<T, Made>(
+    owner: Owner,
+    noun: keyof Owner["nouns"],
+    make: (item: Item<T>) => Made,
+    key: string = noun,
+  ): readonly Made[] {
+    const list = owner.nouns[noun] as object | undefined;
+    if (list === undefined) return [];
+    return this.#once(list, key, this.#scope(owner), () => Array.from(this.#items<T>(owner, noun), make));
   }
 
   #text(value: unknown, scope: Scope, owner: Owner, path: Path): Filled {
@@ -475,47 +518,48 @@ class NodePlanner {
   }
 
   #packages(): NodePlan["packages"] {
-    const found = new Map<string, Position>();
+    const found = new Map<string, NodePlan["packages"][number]>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<string | { name: string }>(owner, "packages")) {
-        const name = this.#plain(
-          typeof item === "string" ? item : item.name,
-          scope,
-          owner,
-          typeof item === "string" ? path : [...path, "name"],
-        );
-        if (!this.#doubtful && !/^[a-z0-9][a-z0-9+.-]+([:=].+)?$/.test(name)) {
-          this.#rendering.problems.add({
-            code: "bad-name",
-            at: from,
-            message: `"${name}" is not a package name`,
-            hint: "lower-case letters, digits, plus, minus and dots",
-          });
-        }
-        if (!found.has(name)) found.set(name, from);
-      }
+      const packages = this.#each<string | { name: string }, NodePlan["packages"][number]>(
+        owner,
+        "packages",
+        ({ item, path, from, scope }) => {
+          const name = this.#plain(
+            typeof item === "string" ? item : item.name,
+            scope,
+            owner,
+            typeof item === "string" ? path : [...path, "name"],
+          );
+          if (!this.#doubtful && !/^[a-z0-9][a-z0-9+.-]+([:=].+)?$/.test(name)) {
+            this.#rendering.problems.add({
+              code: "bad-name",
+              at: from,
+              message: `"${name}" is not a package name`,
+              hint: "lower-case letters, digits, plus, minus and dots",
+            });
+          }
+          return { name, from };
+        },
+      );
+      for (const one of packages) if (!found.has(one.name)) found.set(one.name, one);
     }
-    return [...found].map(([name, from]) =>
-      this.#shared.same(this.#library, `package ${name}`, { name, from }, (a, b) =>
-        isSamePosition(a.from, b.from),
-      ),
-    );
+    return [...found.values()];
   }
 
   #archives(): NodePlan["apt"]["archives"] {
     const claims = new Map<string, Claim<NodePlan["apt"]["archives"][number]>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["archives"]>[number]>(
-        owner,
-        "archives",
-      )) {
+      const archives = this.#each<
+        NonNullable<Owner["nouns"]["archives"]>[number],
+        NodePlan["apt"]["archives"][number]
+      >(owner, "archives", ({ item, path, from, scope }) => {
         let keyring: NodePlan["apt"]["archives"][number]["keyring"] = null;
         if (item.keyring?.package !== undefined) keyring = { package: item.keyring.package };
         else if (item.keyring?.source !== undefined) {
           const file = this.#componentFile(owner, item.keyring.source, [...path, "keyring", "source"]);
           if (file !== null) keyring = { text: file.text, file: file.shown };
         }
-        const archive = {
+        return {
           name: item.name,
           uri: this.#text(item.uri, scope, owner, [...path, "uri"]),
           suite: this.#text(item.suite, scope, owner, [...path, "suite"]),
@@ -523,10 +567,13 @@ class NodePlanner {
           keyring,
           from,
         };
-        this.#claim(claims, item.name, `the archive "${item.name}"`, {
-          item: archive,
+      });
+      for (const item of archives) {
+        const { name, uri, suite, components, keyring, from } = item;
+        this.#claim(claims, name, `the archive "${name}"`, {
+          item,
           from,
-          key: asKey([archive.uri, archive.suite, archive.components as Value, keyring as Value]),
+          key: asKey([uri, suite, components as Value, keyring as Value]),
         });
       }
     }
@@ -536,17 +583,23 @@ class NodePlanner {
   #debconf(): NodePlan["debconf"] {
     const claims = new Map<string, Claim<NodePlan["debconf"][number]>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["debconf"]>[number]>(
+      const answers = this.#each<NonNullable<Owner["nouns"]["debconf"]>[number], NodePlan["debconf"][number]>(
         owner,
         "debconf",
-      )) {
-        const value = this.#text(item.value, scope, owner, [...path, "value"]);
-        this.#claim(claims, `${item.package} ${item.question}`, `the debconf answer to ${item.question}`, {
-          item: { package: item.package, question: item.question, type: item.type, value, from },
+        ({ item, path, from, scope }) => ({
+          package: item.package,
+          question: item.question,
+          type: item.type,
+          value: this.#text(item.value, scope, owner, [...path, "value"]),
           from,
-          key: asKey(value),
+        }),
+      );
+      for (const item of answers)
+        this.#claim(claims, `${item.package} ${item.question}`, `the debconf answer to ${item.question}`, {
+          item,
+          from: item.from,
+          key: asKey(item.value),
         });
-      }
     }
     return [...claims.values()].map(({ item }) => item);
   }
@@ -554,11 +607,17 @@ class NodePlanner {
   #directories(files: readonly PlannedFile[]): NodePlan["directories"] {
     const claims = new Map<string, Claim<NodePlan["directories"][number]>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<
-        NonNullable<Owner["nouns"]["directories"]>[number]
-      >(owner, "directories")) {
-        const place = this.#path(item.path, scope, owner, [...path, "path"]);
-        const directory = { path: place, owner: item.owner ?? "root:root", mode: item.mode ?? "0755", from };
+      const directories = this.#each<
+        NonNullable<Owner["nouns"]["directories"]>[number],
+        NodePlan["directories"][number]
+      >(owner, "directories", ({ item, path, from, scope }) => ({
+        path: this.#path(item.path, scope, owner, [...path, "path"]),
+        owner: item.owner ?? "root:root",
+        mode: item.mode ?? "0755",
+        from,
+      }));
+      for (const directory of directories) {
+        const { path: place, from } = directory;
         const file = files.find((one) => one.path === place);
         if (file !== undefined)
           this.#rendering.problems.add({
@@ -600,12 +659,12 @@ class NodePlanner {
   #ports(): NodePlan["ports"] {
     const claims = new Map<string, Claim<NodePlan["ports"][number]>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["ports"]>[number]>(
-        owner,
-        "ports",
-      )) {
+      const ports = this.#each<
+        NonNullable<Owner["nouns"]["ports"]>[number],
+        NodePlan["ports"][number] | null
+      >(owner, "ports", ({ item, path, from, scope }) => {
         const port = Number(this.#plain(item.port, scope, owner, [...path, "port"]));
-        if (this.#doubtful) continue;
+        if (this.#doubtful) return null;
         if (!Number.isInteger(port) || port < 1 || port > 65535) {
           this.#rendering.problems.add({
             code: "wrong-value",
@@ -613,17 +672,15 @@ class NodePlanner {
             message: `"${item.port}" is not a port${Number.isNaN(port) || port === item.port ? "" : `, but ${port}`}`,
             hint: "a number from 1 to 65535",
           });
-          continue;
+          return null;
         }
-        const protocol = item.protocol ?? "tcp";
+        return { port, protocol: item.protocol ?? "tcp", from };
+      });
+      for (const item of ports) {
+        if (item === null) continue;
+        const name = `${item.port}/${item.protocol}`;
         // Two owners on one port is the clash; one owner may name it twice.
-        this.#claim(
-          claims,
-          `${port}/${protocol}`,
-          `the port ${port}/${protocol}`,
-          { item: { port, protocol, from }, from, key: owner.title },
-          "twice",
-        );
+        this.#claim(claims, name, `the port ${name}`, { item, from: item.from, key: owner.title }, "twice");
       }
     }
     return [...claims.values()].map(({ item }) => item);
@@ -724,10 +781,10 @@ class NodePlanner {
   #files(): readonly PlannedFile[] {
     const owners = new Map<
       string,
-      Claim<{ doc: FileDoc; owner: Owner; path: Path; scope: Scope; replaced: readonly Owner[] }>
+      Claim<{ doc: FileDoc; owner: Owner; path: Path; replaced: readonly Owner[] }>
     >();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<FileDoc>(owner, "files")) {
+      const items = this.#each<FileDoc, FileItem | null>(owner, "files", ({ item, path, from, scope }) => {
         const place = this.#path(item.path, scope, owner, [...path, "path"]);
         const contents = [item.template, item.template_file, item.source, item.format].filter(
           (one) => one !== undefined,
@@ -739,7 +796,7 @@ class NodePlanner {
             message: `the file ${place} needs exactly one of template, template_file, source and format`,
             hint: "say where its content comes from",
           });
-          continue;
+          return null;
         }
         if (item.base !== undefined && item.format === undefined)
           this.#rendering.problems.add({
@@ -748,6 +805,11 @@ class NodePlanner {
             message: "base: package needs a format",
             hint: "format: ini, oslo or env",
           });
+        return { doc: item, place, path, from };
+      });
+      for (const item of items) {
+        if (item === null) continue;
+        const { doc, place, path, from } = item;
         const other = owners.get(place);
         // A later layer's file takes the place of an earlier one's; components must agree, so two are a clash.
         if (other !== undefined && other.item.owner.rank === owner.rank) {
@@ -761,7 +823,7 @@ class NodePlanner {
           continue;
         }
         const replaced = other === undefined ? [] : [...other.item.replaced, other.item.owner];
-        owners.set(place, { item: { doc: item, owner, path, scope, replaced }, from, key: "" });
+        owners.set(place, { item: { doc, owner, path, replaced }, from, key: "" });
       }
     }
     const settings = this.#settings(owners);
@@ -769,14 +831,15 @@ class NodePlanner {
     for (const [
       place,
       {
-        item: { doc, owner, path, scope, replaced },
+        item: { doc, owner, path, replaced },
         from,
       },
     ] of owners) {
+      const scope = this.#scope(owner);
       const content: PlannedFile["content"] | null =
         doc.format === undefined
           ? this.#once(doc, "content", scope, () => this.#wholeContent(doc, owner, path, scope))
-          : this.#structured(doc.format, doc.base === "package", settings.get(place) ?? [], from);
+          : this.#structured(doc, doc.format, settings.get(place) ?? [], from);
       if (content === null) continue;
       const file: PlannedFile = {
         path: place,
@@ -826,8 +889,11 @@ class NodePlanner {
   #units(owner: Owner): readonly string[] {
     let units = this.#unitsOf.get(owner);
     if (units === undefined) {
-      units = [...this.#items<{ unit: string }>(owner, "units")].map(({ item, path, scope }) =>
-        this.#plain(item.unit, scope, owner, [...path, "unit"]),
+      units = this.#each<UnitDoc, string>(
+        owner,
+        "units",
+        ({ item, path, scope }) => this.#plain(item.unit, scope, owner, [...path, "unit"]),
+        "names",
       );
       this.#unitsOf.set(owner, units);
     }
@@ -869,17 +935,19 @@ class NodePlanner {
   /** Every contribution to the structured files, later layers winning; components among themselves must agree. */
   #settings(
     owners: ReadonlyMap<string, Claim<{ doc: FileDoc; owner: Owner }>>,
-  ): Map<string, SettingsEntry[]> {
-    const found = new Map<string, Map<string, SettingsEntry>>();
+  ): Map<string, readonly Change[]> {
+    const found = new Map<string, Map<string, Setting>>();
     const { problems } = this.#rendering;
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<NonNullable<Owner["nouns"]["settings"]>[number]>(
-        owner,
-        "settings",
-      )) {
-        const place = this.#plain(item.file, scope, owner, [...path, "file"]);
-        const target = owners.get(place)?.item.doc;
-        if (target?.format === undefined) {
+      const items = this.#each<SettingsDoc, SettingsItem>(owner, "settings", ({ item, path, scope }) => ({
+        item,
+        path,
+        place: this.#plain(item.file, scope, owner, [...path, "file"]),
+      }));
+      const scope = this.#scope(owner);
+      for (const { item, path, place } of items) {
+        const format = owners.get(place)?.item.doc.format;
+        if (format === undefined) {
           const hint = suggest(
             place,
             [...owners].filter(([, { item: one }]) => one.doc.format !== undefined).map(([name]) => name),
@@ -887,10 +955,9 @@ class NodePlanner {
           problems.add({
             code: "unowned-file",
             at: positionOf(owner.loaded, [...path, "file"]),
-            message:
-              target === undefined
-                ? `no component on node "${this.#node.name}" owns the file ${place}`
-                : `the file ${place} has no format, so it takes no settings`,
+            message: owners.has(place)
+              ? `the file ${place} has no format, so it takes no settings`
+              : `no component on node "${this.#node.name}" owns the file ${place}`,
             hint: hint ?? "a files: item with a format: must own it",
           });
           continue;
@@ -900,79 +967,91 @@ class NodePlanner {
           entries = new Map();
           found.set(place, entries);
         }
-        const format = target.format;
-        const encoder = format === "oslo" ? "oslo" : undefined;
-        const put = (section: string, key: string, raw: unknown, at: Path): void => {
-          const where = positionOf(owner.loaded, at, "key");
-          let value: SettingsEntry["value"];
-          if (raw === null) value = null;
-          else if (Array.isArray(raw))
-            value = raw.map((one, index) => this.#setting(one, scope, owner, [...at, index], encoder));
-          else value = this.#setting(raw, scope, owner, at, encoder);
-          this.#put(
-            entries as Map<string, SettingsEntry>,
-            { section, key, value, from: where, rank: owner.rank },
-            place,
-          );
-        };
-        for (const [section, values] of Object.entries(item.set)) {
-          const at: Path = [...path, "set", section];
-          if (format === "env") {
-            put("", section, values, at);
-            continue;
-          }
-          if (values === null || typeof values !== "object" || Array.isArray(values)) {
-            problems.add({
-              code: "wrong-type",
-              at: positionOf(owner.loaded, at),
-              message: `"${section}" must be a section with keys, as ${place} is ${format}`,
-              hint: "set: { section: { key: value } }",
-            });
-            continue;
-          }
-          for (const [key, raw] of Object.entries(values)) {
-            if (key !== "$use") {
-              put(section, key, raw, [...at, key]);
-              continue;
-            }
-            const spread = lookup(String(raw), [scope], this.#rendering);
-            const where = positionOf(owner.loaded, [...at, key]);
-            if (!spread.ok) {
-              if (spread.problem === null) problems.addFollowing();
-              else problems.add({ ...spread.problem, at: where });
-            } else if (
-              spread.value === null ||
-              typeof spread.value !== "object" ||
-              Array.isArray(spread.value) ||
-              spread.value instanceof Text
-            )
-              problems.add({
-                code: "wrong-type",
-                at: where,
-                message: `${String(raw)} is not a map of settings`,
-              });
-            else {
-              for (const [one, given] of Object.entries(spread.value as { [key: string]: Value })) {
-                const filled = given instanceof Text || typeof given === "string" ? given : String(given);
-                this.#put(
-                  entries,
-                  {
-                    section,
-                    key: one,
-                    value: encoder === undefined ? filled : encoded("osloValue", encoded(encoder, filled)),
-                    from: where,
-                    rank: owner.rank - 0.5,
-                  },
-                  place,
-                );
-              }
-            }
-          }
-        }
-        void from;
+        const changes = this.#once(item, `set ${format}`, scope, () =>
+          this.#changes(item, format, place, scope, owner, path),
+        );
+        for (const { change, spread } of changes)
+          this.#put(entries, { change, rank: spread ? owner.rank - 0.5 : owner.rank }, place);
       }
     }
-    return new Map([...found].map(([place, entries]) => [place, [...entries.values()]]));
+    return new Map(
+      [...found].map(([place, entries]) => [place, [...entries.values()].map(({ change }) => change)]),
+    );
+  }
+
+  /** What one item of settings changes in its file; what is spread from a map is weaker than what is named. */
+  #changes(
+    item: SettingsDoc,
+    format: "ini" | "oslo" | "env",
+    place: string,
+    scope: Scope,
+    owner: Owner,
+    path: Path,
+  ): readonly { readonly change: Change; readonly spread: boolean }[] {
+    const { problems } = this.#rendering;
+    const encoder = format === "oslo" ? "oslo" : undefined;
+    const found: { readonly change: Change; readonly spread: boolean }[] = [];
+    /** @param of the object of the document that has the key */
+    const put = (of: object, section: string, key: string, raw: unknown, at: Path): void => {
+      const change = this.#once(of, `${format} ${key}`, scope, () => ({
+        section,
+        key,
+        value:
+          raw === null
+            ? null
+            : Array.isArray(raw)
+              ? raw.map((one, index) => this.#setting(one, scope, owner, [...at, index], encoder))
+              : this.#setting(raw, scope, owner, at, encoder),
+        from: positionOf(owner.loaded, at, "key"),
+      }));
+      found.push({ change, spread: false });
+    };
+    for (const [section, values] of Object.entries(item.set)) {
+      const at: Path = [...path, "set", section];
+      if (format === "env") {
+        put(item.set, "", section, values, at);
+        continue;
+      }
+      if (values === null || typeof values !== "object" || Array.isArray(values)) {
+        problems.add({
+          code: "wrong-type",
+          at: positionOf(owner.loaded, at),
+          message: `"${section}" must be a section with keys, as ${place} is ${format}`,
+          hint: "set: { section: { key: value } }",
+        });
+        continue;
+      }
+      for (const [key, raw] of Object.entries(values)) {
+        if (key !== "$use") {
+          put(values, section, key, raw, [...at, key]);
+          continue;
+        }
+        const spread = lookup(String(raw), [scope], this.#rendering);
+        const where = positionOf(owner.loaded, [...at, key]);
+        if (!spread.ok) {
+          if (spread.problem === null) problems.addFollowing();
+          else problems.add({ ...spread.problem, at: where });
+        } else if (
+          spread.value === null ||
+          typeof spread.value !== "object" ||
+          Array.isArray(spread.value) ||
+          spread.value instanceof Text
+        )
+          problems.add({
+            code: "wrong-type",
+            at: where,
+            message: `${String(raw)} is not a map of settings`,
+          });
+        else {
+          for (const [one, given] of Object.entries(spread.value as { [key: string]: Value })) {
+            const filled = given instanceof Text || typeof given === "string" ? given : String(given);
+            const value = encoder === undefined ? filled : encoded("osloValue", encoded(encoder, filled));
+            found.push({ change: { section, key: one, value, from: where }, spread: true });
+          }
+        }
+      }
+    }
+    return found;
   }
 
   #setting(raw: unknown, scope: Scope, owner: Owner, at: Path, encoder: "oslo" | undefined): Filled {
@@ -1012,109 +1091,89 @@ class NodePlanner {
     return String(value);
   }
 
-  #put(entries: Map<string, SettingsEntry>, entry: SettingsEntry, place: string): void {
-    const id = `${entry.section}\n${entry.key}`;
+  #put(entries: Map<string, Setting>, setting: Setting, place: string): void {
+    const { section, key, value, from } = setting.change;
+    const id = `${section}\n${key}`;
     const other = entries.get(id);
-    if (other === undefined || entry.rank > other.rank) entries.set(id, entry);
-    else if (entry.rank === other.rank && asKey(entry.value as Value) !== asKey(other.value as Value)) {
+    if (other === undefined || setting.rank > other.rank) entries.set(id, setting);
+    else if (setting.rank === other.rank && asKey(value as Value) !== asKey(other.change.value as Value)) {
       this.#rendering.problems.add({
         code: "clash",
-        at: entry.from,
-        message: `[${entry.section}] ${entry.key} of ${place} is set twice, differently, on node "${this.#node.name}"`,
+        at: from,
+        message: `[${section}] ${key} of ${place} is set twice, differently, on node "${this.#node.name}"`,
         hint: "let one component set it; a profile, the site or a node may override it",
-        also: [{ at: other.from, label: "the other setting" }],
+        also: [{ at: other.change.from, label: "the other setting" }],
       });
     }
   }
 
+  /** The content of a structured file: one object for all nodes that have the same changes in it. */
   #structured(
+    doc: FileDoc,
     format: "ini" | "oslo" | "env",
-    base: boolean,
-    entries: readonly SettingsEntry[],
+    given: readonly Change[],
     from: Position,
   ): PlannedFile["content"] {
-    const changes: Change[] = entries.map(({ section, key, value, from: at }) => ({
-      section,
-      key,
-      value,
-      from: at,
-    }));
-    if (base) return { kind: "changes", format, changes };
-    const out: (Filled | string)[] = [];
-    const lines: Position[] = [];
-    const line = (at: Position, ...pieces: Filled[]): void => {
-      out.push(...pieces, "\n");
-      lines.push(at);
-    };
-    const sections = new Map<string, Change[]>();
-    for (const change of changes) {
-      const list = sections.get(change.section);
-      if (list === undefined) sections.set(change.section, [change]);
-      else list.push(change);
-    }
-    for (const [section, list] of sections) {
-      if (format !== "env") line(list[0]?.from ?? from, `[${section}]`);
-      for (const { key, value, from: at } of list) {
-        if (value === null) continue;
-        for (const one of Array.isArray(value) ? (value as readonly Filled[]) : [value as Filled]) {
-          if (format === "env")
-            line(
-              at,
-              `${key}=`,
-              typeof one === "string" ? encode("env", one) : new Text([{ encode: "env", parts: one.parts }]),
-            );
-          else line(at, format === "oslo" ? `${key} = ` : `${key} = `, one);
-        }
-      }
-    }
-    return { kind: "whole", text: text(out.flatMap((piece) => parts(piece))), lines };
+    const changes = this.#shared.same(doc, "changes", given, isSameList);
+    return this.#once(changes, "content", {}, () =>
+      doc.base === "package"
+        ? { kind: "changes", format, changes }
+        : { kind: "whole", ...structuredText(format, changes, from) },
+    );
   }
 
   #dropIns(): PlannedFile[] {
     const claims = new Map<string, Claim<PlannedFile>>();
     for (const owner of this.#owners) {
-      for (const { item, path, from, scope } of this.#items<UnitDoc>(owner, "units")) {
-        if (item.drop_in === undefined) continue;
-        const unit = this.#plain(item.unit, scope, owner, [...path, "unit"]);
-        const place = `/etc/systemd/system/${unit}.d/50-seedsmith.conf`;
-        const out: (string | Filled)[] = [];
-        const lines: Position[] = [];
-        for (const [section, values] of Object.entries(item.drop_in)) {
-          out.push(`[${section}]\n`);
-          lines.push(positionOf(owner.loaded, [...path, "drop_in", section], "key"));
-          for (const [key, value] of Object.entries(values)) {
-            for (const one of [value].flat() as Scalar[]) {
-              const value = this.#plain(one, scope, owner, [...path, "drop_in", section, key]);
-              if (/[\n\r\0]/.test(value)) {
-                this.#rendering.problems.add({
-                  code: "wrong-value",
-                  at: positionOf(owner.loaded, [...path, "drop_in", section, key]),
-                  message: `"${key}" may not have line breaks`,
-                  hint: "a list writes the key several times",
-                });
-              }
-              out.push(`${key}=${value}\n`);
-              lines.push(positionOf(owner.loaded, [...path, "drop_in", section, key], "key"));
-            }
-          }
-        }
-        const whole = out.join("");
-        this.#claim(claims, place, `the drop-in of ${unit}`, {
-          item: {
-            path: place,
-            owner: "root:root",
-            mode: "0644",
-            once: false,
-            content: { kind: "whole", text: whole, lines },
-            restarts: [unit],
-            from,
-          },
-          from,
-          key: whole,
-        });
+      const dropIns = this.#each<UnitDoc, DropIn | null>(
+        owner,
+        "units",
+        ({ item, path, from, scope }) => this.#dropIn(item, path, from, scope, owner),
+        "drop-ins",
+      );
+      for (const dropIn of dropIns) {
+        if (dropIn === null) continue;
+        const { unit, text: key, file } = dropIn;
+        this.#claim(claims, file.path, `the drop-in of ${unit}`, { item: file, from: file.from, key });
       }
     }
     return [...claims.values()].map(({ item }) => item);
+  }
+
+  #dropIn(item: UnitDoc, path: Path, from: Position, scope: Scope, owner: Owner): DropIn | null {
+    if (item.drop_in === undefined) return null;
+    const unit = this.#plain(item.unit, scope, owner, [...path, "unit"]);
+    let whole = "";
+    const lines: Position[] = [];
+    for (const [section, values] of Object.entries(item.drop_in)) {
+      whole += `[${section}]\n`;
+      lines.push(positionOf(owner.loaded, [...path, "drop_in", section], "key"));
+      for (const [key, value] of Object.entries(values)) {
+        for (const one of [value].flat() as Scalar[]) {
+          const value = this.#plain(one, scope, owner, [...path, "drop_in", section, key]);
+          if (/[\n\r\0]/.test(value)) {
+            this.#rendering.problems.add({
+              code: "wrong-value",
+              at: positionOf(owner.loaded, [...path, "drop_in", section, key]),
+              message: `"${key}" may not have line breaks`,
+              hint: "a list writes the key several times",
+            });
+          }
+          whole += `${key}=${value}\n`;
+          lines.push(positionOf(owner.loaded, [...path, "drop_in", section, key], "key"));
+        }
+      }
+    }
+    const file: PlannedFile = {
+      path: `/etc/systemd/system/${unit}.d/50-seedsmith.conf`,
+      owner: "root:root",
+      mode: "0644",
+      once: false,
+      content: { kind: "whole", text: whole, lines },
+      restarts: [unit],
+      from,
+    };
+    return { unit, text: whole, file };
   }
 
   // Actions
@@ -1129,7 +1188,7 @@ class NodePlanner {
     if (count === 1) return action;
     const id = `${base}-${count}`;
     this.#ids.set(id, 1);
-    return { ...action, id };
+    return this.#shared.same(action, id, { ...action, id }, () => true);
   }
 
   #argv(
@@ -1153,7 +1212,8 @@ class NodePlanner {
     return (doc.run ?? []).map((arg, index) => this.#plain(arg, scope, owner, [...path, "run", index]));
   }
 
-  #putScript(script: Script): void {
+  #putScript(made: Script): void {
+    const script = this.#shared.same(this.#library, `script ${made.path}`, made, isSameScript);
     this.#keepScript(script);
     this.#taken?.scripts.push(script);
   }
@@ -1168,9 +1228,8 @@ class NodePlanner {
     const component = this.#library.components.get(name);
     if (component === undefined || seen.has(name)) return;
     seen.add(name);
-    const { doc, loaded } = component;
-    const owner: Owner = { title: name, component, nouns: doc, loaded, path: [], rank: 0 };
-    for (const [index, item] of (doc.imports ?? []).entries()) {
+    const owner = ownerOf(component);
+    for (const [index, item] of (component.doc.imports ?? []).entries()) {
       const file = this.#script(owner, item, ["imports", index]);
       if (file === null) continue;
       const path = scriptPath(file.component, file.name);
@@ -1388,39 +1447,21 @@ class NodePlanner {
       const here = others.length < instance.members.length;
       if (others.length === 0 || (here && hasSteps && instance.first === this.#node)) continue;
       if (isMerged(merged, `wait ${instance.id}`)) continue;
-      const providerOwner: Owner = {
-        title: provider.name,
-        component: provider,
-        nouns: provider.doc,
-        loaded: provider.loaded,
-        path: [],
-        rank: 0,
-      };
       if (resource.ready !== undefined) {
         const scope = this.#needs.resourceScope(instance);
         lazy(scope, "gives", () => this.#needs.gives(instance));
         const { ready } = resource;
         const path: Path = ["resources", instance.resourceName, "ready"];
         const probe = this.#once(instance, "ready", scope as Scope, () =>
-          this.#probe(ready, scope as Scope, providerOwner, path),
+          this.#probe(ready, scope as Scope, ownerOf(provider), path),
         );
         const wait = this.#wait(instance.id, instance.first.name, probe, need.from);
         waits.push(this.#numbered(this.#shared.same(instance, "wait", wait, isSameWait)));
         continue;
       }
       for (const member of others) {
-        // The provider's own ready, as far as it can be asked over the network, in the provider's own words.
-        const scope = baseScope(member, provider, this.#site, this.#library);
-        lazy(scope, "secrets", () => this.#needs.secretScope(provider));
-        lazy(scope, "needs", () =>
-          Object.fromEntries(
-            [...this.#needs.of(member, providerOwner)].map(([alias, { view }]) => [alias, view]),
-          ),
-        );
-        const remote = (provider.doc.ready ?? [])
-          .map((doc, index) => ({ doc, path: ["ready", index] as Path }))
-          .filter(({ doc }) => doc.tcp !== undefined || doc.http !== undefined);
-        if (remote.length === 0) {
+        const probes = this.#remoteReady(provider, member);
+        if (probes.length === 0 && !(provider.doc.ready ?? []).some(isRemote)) {
           this.#rendering.problems.add({
             code: "no-remote-ready",
             at: positionOf(provider.loaded, ["resources", instance.resourceName], "key"),
@@ -1429,14 +1470,32 @@ class NodePlanner {
             also: [{ at: need.from, label: "the need" }],
           });
         }
-        for (const { doc, path } of remote) {
-          if (!holds(doc.when, scope as Scope, provider.loaded, path, this.#rendering)) continue;
-          const probe = this.#probe(doc, scope as Scope, providerOwner, path);
-          waits.push(this.#numbered(this.#wait(instance.id, member.name, probe, need.from)));
+        for (const probe of probes) {
+          const wait = this.#wait(instance.id, member.name, probe, need.from);
+          waits.push(this.#numbered(this.#shared.same(probe, owner.title, wait, isSameWait)));
         }
       }
     }
     return waits;
+  }
+
+  /** A provider's own ready on a node of its, as far as it can be asked over the network, in the provider's own words. */
+  #remoteReady(provider: Component, member: Node): readonly Probe[] {
+    return this.#once(member, `ready of ${provider.name}`, {}, () => {
+      const owner = ownerOf(provider);
+      const { ready = [] } = provider.doc;
+      const scope = baseScope(member, provider, this.#site, this.#library);
+      lazy(scope, "secrets", () => this.#needs.secretScope(provider));
+      lazy(scope, "needs", () =>
+        Object.fromEntries([...this.#needs.of(member, owner)].map(([alias, { view }]) => [alias, view])),
+      );
+      return ready.flatMap((doc, index) => {
+        const path: Path = ["ready", index];
+        const asked =
+          isRemote(doc) && holds(doc.when, scope as Scope, provider.loaded, path, this.#rendering);
+        return asked ? [this.#probe(doc, scope as Scope, owner, path)] : [];
+      });
+    });
   }
 
   #wait(what: string, on: string, probe: Probe, from: Position): ProbeAction {
@@ -1474,7 +1533,9 @@ class NodePlanner {
       if (actions.length > 0 && blocks.at(-1)?.title !== title) {
         const times = blocks.filter((block) => block.title === title).length;
         const id = `${blockId(title)}${times === 0 ? "" : `-${times + 1}`}`;
-        blocks.push({ id, title, rank: rankOf(vertex.owner), actions: [], after: new Set() });
+        const rank = rankOf(vertex.owner);
+        const lower = blocks.flatMap((other, at) => (other.rank < rank ? [at] : []));
+        blocks.push({ id, title, rank, actions: [], after: new Set(lower) });
       }
       const index = blocks.length - 1;
       const block = blocks[index];
@@ -1484,9 +1545,6 @@ class NodePlanner {
       }
       block.actions.push(...actions);
       for (const other of after) if (other !== index) block.after.add(other);
-      blocks.forEach((other, at) => {
-        if (other.rank < block.rank) block.after.add(at);
-      });
       doneIn.set(vertex, new Set([index]));
       for (const key of merged.at.keys()) if (merged.at.get(key) === null) merged.at.set(key, index);
     }
@@ -1633,23 +1691,28 @@ class NodePlanner {
     const { nodes, doc, loaded } = this.#site;
     const mode = doc.hosts ?? "auto";
     const all = mode === "all" || (mode === "auto" && nodes.length <= hostsLimit);
-    const hosts: { address: string; names: readonly string[]; from: Position }[] = [];
+    const hosts: NodePlan["hosts"][number][] = [];
     const named = all ? nodes : this.#neighbours();
     for (const node of named) {
-      if (node.address === null) continue;
-      hosts.push({
-        address: node.address,
-        names: node.fqdn === null ? [node.name] : [node.fqdn, node.name],
-        from: positionOf(loaded, node.path, "key"),
+      const { address, fqdn, name, path } = node;
+      if (address === null) continue;
+      const made = (): NodePlan["hosts"][number] => ({
+        address,
+        names: fqdn === null ? [name] : [fqdn, name],
+        from: positionOf(loaded, path, "key"),
       });
+      // Kept of those that others name, not of each for itself.
+      hosts.push(node === this.#node ? made() : this.#once(node, "host", {}, made));
     }
-    if (doc.front !== undefined)
-      hosts.push({
-        address: doc.front.address,
-        names:
-          doc.domain === undefined ? [doc.front.name] : [`${doc.front.name}.${doc.domain}`, doc.front.name],
-        from: positionOf(loaded, ["front"], "key"),
-      });
+    const { front, domain } = doc;
+    if (front !== undefined)
+      hosts.push(
+        this.#once(this.#site, "host", {}, () => ({
+          address: front.address,
+          names: domain === undefined ? [front.name] : [`${front.name}.${domain}`, front.name],
+          from: positionOf(loaded, ["front"], "key"),
+        })),
+      );
     return hosts;
   }
 
@@ -1666,6 +1729,53 @@ class NodePlanner {
     }
     return [...found].sort((a, b) => a.index - b.index);
   }
+}
+
+/** The text of a structured file of its own, and where each line came from. */
+function structuredText(
+  format: "ini" | "oslo" | "env",
+  changes: readonly Change[],
+  from: Position,
+): { readonly text: Filled; readonly lines: readonly Position[] } {
+  const out: (Filled | string)[] = [];
+  const lines: Position[] = [];
+  const line = (at: Position, ...pieces: Filled[]): void => {
+    out.push(...pieces, "\n");
+    lines.push(at);
+  };
+  const sections = new Map<string, Change[]>();
+  for (const change of changes) {
+    const list = sections.get(change.section);
+    if (list === undefined) sections.set(change.section, [change]);
+    else list.push(change);
+  }
+  for (const [section, list] of sections) {
+    if (format !== "env") line(list[0]?.from ?? from, `[${section}]`);
+    for (const { key, value, from: at } of list) {
+      if (value === null) continue;
+      for (const one of Array.isArray(value) ? (value as readonly Filled[]) : [value as Filled]) {
+        if (format === "env")
+          line(
+            at,
+            `${key}=`,
+            typeof one === "string" ? encode("env", one) : new Text([{ encode: "env", parts: one.parts }]),
+          );
+        else line(at, format === "oslo" ? `${key} = ` : `${key} = `, one);
+      }
+    }
+  }
+  return { text: text(out.flatMap((piece) => parts(piece))), lines };
+}
+
+/** A component by itself, wherever it runs. */
+function ownerOf(component: Component): Owner {
+  const { name: title, doc: nouns, loaded } = component;
+  return { title, component, nouns, loaded, path: [], rank: 0 };
+}
+
+/** Whether a probe can be asked from another machine. */
+function isRemote(doc: ProbeDoc): boolean {
+  return doc.tcp !== undefined || doc.http !== undefined;
 }
 
 /** Where a file of a component's folder lies on a node that runs it: components beside each other, as in the library. */
@@ -1704,6 +1814,11 @@ function isSameFile(a: PlannedFile, b: PlannedFile): boolean {
     isSameList(a.restarts, b.restarts) &&
     isSamePosition(a.from, b.from)
   );
+}
+
+/** Whether a node's script is another node's too. */
+function isSameScript(a: Script, b: Script): boolean {
+  return a.path === b.path && a.mode === b.mode && a.text === b.text && a.file === b.file;
 }
 
 /** Whether a node's block is another node's too. */

@@ -23,6 +23,15 @@ export class Taken {
   constructor(scope: Scope) {
     this.scope = scope;
   }
+
+  /** Takes in what a part of the thing took, which is kept by itself as well. */
+  add(part: Taken): void {
+    for (const name of part.used) this.used.add(name);
+    this.scripts.push(...part.scripts);
+    // What was looked up elsewhere cannot be looked up again in this scope.
+    if (part.everything || (part.scope !== this.scope && part.looked.size > 0)) this.everything = true;
+    else for (const [name, value] of part.looked) this.looked.set(name, value);
+  }
 }
 
 const nothing = new Taken({});
