@@ -22,6 +22,7 @@ names: { unit: asker.service }
 needs:
   own: { use: giver.thing, with: { name: "t_{{options.word}}" } }
   all: { use: giver.thing, with: { name: everybody } }
+  up: { use: giver.door }
 packages: [asker, { name: asker-loud, when: { options.loud: true } }, "asker-{{options.word}}"]
 files:
   - { path: /etc/a/constant, template: "the same\\n" }
@@ -35,10 +36,16 @@ files:
   - { path: /etc/a/file, template_file: template }
   - { path: /etc/a/loud, when: { options.loud: true }, template: "{{site.name}}\\n" }
   - { path: /etc/a/conf, format: ini }
+  - { path: /etc/a/packaged, format: oslo, base: package }
+directories: [{ path: "/var/{{options.word}}", mode: "0750" }, { path: /var/loud, when: { options.loud: true } }]
+ports: [{ port: 80 }, { port: 81, when: { options.loud: true } }]
+debconf: [{ package: asker, question: asker/word, type: string, value: "{{options.word}} {{secrets.own}}" }]
+archives: [{ name: own, uri: "http://archive.example/{{options.word}}", suite: stable, components: [main] }]
 settings:
+  - { file: /etc/a/packaged, set: { a: { same: 1, word: "{{options.word}}", at: "{{node.address}}", many: [x, "{{options.word}}"] } } }
   - { file: /etc/a/conf, set: { a: { word: "{{options.word}}", at: "{{node.address}}", $use: options.map } } }
 secrets: { own: { kind: password } }
-units: [{ unit: "{{names.unit}}", validate: { run: [asker, "{{options.word}}"] } }, { unit: "asker-{{options.word}}.timer" }]
+units: [{ unit: "{{names.unit}}", validate: { run: [asker, "{{options.word}}"] }, drop_in: { Service: { Environment: ["A=1", "W={{options.word}}"] } } }, { unit: "asker-{{options.word}}.timer" }]
 before_start:
   - { name: "step", run: [a, "{{options.word}}"], repeat: safe }
   - { name: "step", when: { options.loud: true }, run: [b], repeat: safe }
@@ -52,8 +59,10 @@ component: giver
 summary: Gives things
 secrets: { root: { kind: password } }
 units: [{ unit: giver.service }]
-ready: [{ name: up, tcp: "{{node.address}}:2" }]
+options: { port: { type: integer, default: 2 } }
+ready: [{ name: up, tcp: "{{node.address}}:{{options.port}}" }, { name: here, run: [here], when: { options.port: 2 } }]
 resources:
+  door: { gives: { at: "door" } }
   thing:
     key: name
     when: { node.profile: top }
@@ -108,7 +117,7 @@ const siteOf = (nodes: readonly NodeDraw[]): string =>
           {
             profile: low ? "low" : "top",
             size: { cpus, memory: "8G" },
-            options: { asker: options },
+            options: { asker: options, giver: { port: cpus } },
             interfaces: { management: { mac: `52:54:00:00:00:0${index}`, address: `10.0.0.${index + 1}` } },
             ...(own
               ? { packages: ["own"], before_start: [{ name: "own", run: ["{{node.name}}"], repeat: "safe" }] }
