@@ -149,22 +149,19 @@ function* writtenFiles(plan: NodePlan, guest: Guest, vault: Vault, made: Made): 
     from,
     lines: listing.origins,
   });
-  for (const archive of archiveFiles(plan, vault.reveal)) {
-    yield writeFilesItem({
-      path: archive.stage,
-      permissions: "0600",
-      content: archive.text,
-      from: archive.from,
-    });
-    if (archive.keyring !== null && "stage" in archive.keyring)
-      yield writeFilesItem({
-        path: archive.keyring.stage,
-        permissions: "0600",
-        content: archive.keyring.text,
-        from: archive.from,
-      });
-  }
   const kind = kindOf(plan);
+  yield made.list(
+    `written ${kind} archives`,
+    archiveFiles(plan, vault.reveal, made),
+    ({ stage, text, keyring, from: at }) =>
+      joined([
+        writeFilesItem({ path: stage, permissions: "0600", content: text, from: at }),
+        ...(keyring !== null && "stage" in keyring
+          ? [writeFilesItem({ path: keyring.stage, permissions: "0600", content: keyring.text, from: at })]
+          : []),
+      ]),
+    joined,
+  );
   yield made.list(
     `written ${kind} files`,
     plan.files,

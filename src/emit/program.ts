@@ -123,7 +123,8 @@ function file(plan: PlannedFile, index: number, reveal: Reveal): object {
 export function archiveFiles(
   plan: NodePlan,
   reveal: Reveal,
-): {
+  made: Made,
+): readonly {
   readonly archive: NodePlan["apt"]["archives"][number];
   readonly stage: string;
   readonly path: string;
@@ -132,7 +133,7 @@ export function archiveFiles(
   readonly name: string;
   readonly keyring: { stage: string; path: string; text: string } | { package: string } | null;
 }[] {
-  return plan.apt.archives.map((archive) => {
+  const describe = (archive: NodePlan["apt"]["archives"][number]) => {
     const keyring = archive.keyring;
     const keyPath =
       keyring !== null && "text" in keyring ? `/etc/apt/keyrings/seedsmith-${archive.name}.asc` : null;
@@ -165,7 +166,8 @@ export function archiveFiles(
                 text: keyring.text,
               },
     };
-  });
+  };
+  return made.list(`archives ${kindOf(plan)}`, plan.apt.archives, describe, (files) => files);
 }
 
 /** What may be seen of the secrets in a planned thing, wherever they stand in it. */
@@ -253,7 +255,7 @@ export function program(plan: NodePlan, reveal: Reveal, made: Made = new Made())
     lines.addAll(text, origins);
     lines.add(`${indent}]${last ? "" : ","}\n`, things.at(-1)?.from ?? from);
   };
-  const archives = archiveFiles(plan, reveal);
+  const archives = archiveFiles(plan, reveal, made);
   lines.add("{\n", from);
   field("format", 1);
   field("site", plan.site);

@@ -5,13 +5,19 @@ import { positionOf } from "../load/marks.ts";
 import type { Node, Site } from "../resolve/model.ts";
 import type { Instance, Needs, Owner } from "./needs.ts";
 
+/** What must be done first, and which line says so: looked for only where a circle is told. */
+interface Link {
+  readonly vertex: Vertex;
+  readonly why: () => Position;
+}
+
 export interface Vertex {
   readonly node: Node;
   readonly owner: Owner;
   readonly phase: "before" | "up" | "after" | "instance";
   readonly instance: Instance | null;
-  /** What must be done first, and which line says so. */
-  readonly after: { readonly vertex: Vertex; readonly why: Position }[];
+  /** What must be done first. */
+  readonly after: Link[];
   /** What must be done first on the same node; known when all is ordered. */
   readonly here: Vertex[];
   mark: 0 | 1 | 2;
@@ -44,7 +50,7 @@ export function order(
         up: vertex(node, owner, "up"),
         after: vertex(node, owner, "after"),
       };
-      const why = positionOf(owner.loaded, owner.path);
+      const why = (): Position => positionOf(owner.loaded, owner.path);
       set.up.after.push({ vertex: set.before, why });
       set.after.after.push({ vertex: set.up, why });
       own.set(owner.title, set);
@@ -60,7 +66,7 @@ export function order(
     const provider = phaseOf(instance.first, instance.provider.name);
     if (provider === undefined) continue;
     const made = vertex(instance.first, provider.after.owner, "instance", instance);
-    made.after.push({ vertex: provider.after, why: instance.from });
+    made.after.push({ vertex: provider.after, why: () => instance.from });
     instances.set(instance, made);
     const key = `${instance.first.name}\n${instance.provider.name}`;
     const list = byProvider.get(key);
@@ -79,21 +85,27 @@ export function order(
         for (const other of node.components) {
           const done = phaseOf(node, other.name)?.after;
           if (done !== undefined)
-            own.before.after.push({ vertex: done, why: positionOf(owner.loaded, owner.path) });
+            own.before.after.push({ vertex: done, why: () => positionOf(owner.loaded, owner.path) });
         }
         if (previousLayer !== null)
-          own.before.after.push({ vertex: previousLayer, why: positionOf(owner.loaded, owner.path) });
+          own.before.after.push({ vertex: previousLayer, why: () => positionOf(owner.loaded, owner.path) });
         previousLayer = own.after;
       } else {
         for (const [index, item] of (component.doc.requires ?? []).entries()) {
           const done = phaseOf(node, typeof item === "string" ? item : item.use)?.after;
           if (done !== undefined)
-            own.before.after.push({ vertex: done, why: positionOf(component.loaded, ["requires", index]) });
+            own.before.after.push({
+              vertex: done,
+              why: () => positionOf(component.loaded, ["requires", index]),
+            });
         }
         for (const [index, name] of (component.doc.after ?? []).entries()) {
           const done = phaseOf(node, name)?.after;
           if (done !== undefined)
-            own.before.after.push({ vertex: done, why: positionOf(component.loaded, ["after", index]) });
+            own.before.after.push({
+              vertex: done,
+              why: () => positionOf(component.loaded, ["after", index]),
+            });
         }
         const first = site.groups.get(component.name)?.[0];
         if (first !== undefined && first !== node) {
@@ -106,10 +118,8 @@ export function order(
             if (index >= 0 && leader !== undefined)
               own[phase].after.push({
                 vertex: leader,
-                why: positionOf(component.loaded, [
-                  phase === "before" ? "before_start" : "after_start",
-                  index,
-                ]),
+                why: () =>
+                  positionOf(component.loaded, [phase === "before" ? "before_start" : "after_start", index]),
               });
           }
         }
@@ -122,12 +132,12 @@ export function order(
         )
           continue;
         const made = instances.get(need.instance);
-        if (made !== undefined) own.before.after.push({ vertex: made, why: need.from });
+        if (made !== undefined) own.before.after.push({ vertex: made, why: () => need.from });
         // Without steps nothing is done on the first member only: what is asked may be any member.
         if (need.instance.resource.ready === undefined || (need.instance.resource.steps ?? []).length === 0) {
           for (const member of need.instance.members) {
             const up = phaseOf(member, need.instance.provider.name)?.up;
-            if (up !== undefined) own.before.after.push({ vertex: up, why: need.from });
+            if (up !== undefined) own.before.after.push({ vertex: up, why: () => need.from });
           }
         }
       }
@@ -137,8 +147,22 @@ export function order(
   const result = new Map<Node, Vertex[]>(site.nodes.map((node) => [node, []]));
   const reported = new Set<string>();
   const told = new Set<string>();
-  const visit = (one: Vertex, chain: readonly { vertex: Vertex; why: Position }[]): void => {
-    if (one.mark === 2) return;
+  /** What is being visited, each because of the one before. */
+  let chain: Link[] = [];
+  /** Visits something for its own sake. */
+  const visitAlone = (vertex: Vertex, why: Link["why"]): void => {
+    const outer = chain;
+    chain = [];
+    visit({ vertex, why });
+    chain = outer;
+  };
+  const visit = (link: Link): void => {
+    if (link.vertex.mark === 2) return;
+    chain.push(link);
+    visitLast(link.vertex);
+    chain.pop();
+  };
+  const visitLast = (one: Vertex): void => {
     if (one.mark === 1) {
       // The chain ends in the vertex that it began with: as many edges as vertices.
       const start = chain.findIndex((link) => link.vertex === one);
@@ -157,7 +181,7 @@ export function order(
       const whys = edges
         // That a thing is begun before it is done, nobody wrote.
         .filter(({ vertex, to }) => to === undefined || label(vertex) !== label(to))
-        .map((link) => link.why)
+        .map((link) => link.why())
         .filter(
           (why, index, all) => all.findIndex((other) => longPosition(other) === longPosition(why)) === index,
         );
@@ -175,15 +199,14 @@ export function order(
       return;
     }
     one.mark = 1;
-    for (const link of one.after) visit(link.vertex, [...chain, { vertex: link.vertex, why: link.why }]);
+    for (const link of one.after) visit(link);
     one.mark = 2;
     result.get(one.node)?.push(one);
     // The instances of a provider come right after it.
     if (one.phase === "after")
       // One that is being visited asked for its provider just now, and comes next anyway.
       for (const made of byProvider.get(`${one.node.name}\n${one.owner.title}`) ?? [])
-        if (made.mark === 0)
-          visit(made, [{ vertex: made, why: made.after[0]?.why ?? positionOf(one.owner.loaded, []) }]);
+        if (made.mark === 0) visitAlone(made, made.after[0]?.why ?? (() => positionOf(one.owner.loaded, [])));
   };
   // By place in the profiles first, then by node: what comes first in a profile (time, say) comes first on a node,
   // wherever the graph leaves it open and however the site lists its nodes.
@@ -193,13 +216,11 @@ export function order(
       const owner = ownersOf(node)[place];
       const last = owner === undefined ? undefined : phaseOf(node, owner.title)?.after;
       if (owner !== undefined && last !== undefined)
-        visit(last, [{ vertex: last, why: positionOf(owner.loaded, owner.path) }]);
+        visitAlone(last, () => positionOf(owner.loaded, owner.path));
     }
   }
   for (const made of instances.values())
-    visit(made, [
-      { vertex: made, why: made.after[0]?.why ?? made.instance?.from ?? positionOf(made.owner.loaded, []) },
-    ]);
+    visitAlone(made, made.after[0]?.why ?? (() => made.instance?.from ?? positionOf(made.owner.loaded, [])));
   // Between nodes what came before what has done its work; of ten thousand nodes it would be most of the memory.
   for (const list of result.values()) {
     for (const one of list) {

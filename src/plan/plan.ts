@@ -41,7 +41,7 @@ import type {
   Step,
   Unit,
 } from "./model.ts";
-import { asKey, type Instance, Needs, type Owner } from "./needs.ts";
+import { asKey, type Instance, type Need, Needs, type Owner } from "./needs.ts";
 import { order, type Vertex } from "./order.ts";
 import { checkRules } from "./rules.ts";
 import { Shared, Taken } from "./shared.ts";
@@ -176,6 +176,12 @@ interface DropIn {
   readonly unit: string;
   readonly text: string;
   readonly file: PlannedFile;
+}
+
+/** What settings say of a key: by its name, or as a map that is spread has it. */
+interface SetKey {
+  readonly change: Change;
+  readonly spread: boolean;
 }
 
 /** What an item of `files` or of `settings` says, with the path that it means here. */
@@ -987,12 +993,11 @@ class NodePlanner {
     scope: Scope,
     owner: Owner,
     path: Path,
-  ): readonly { readonly change: Change; readonly spread: boolean }[] {
+  ): readonly SetKey[] {
     const { problems } = this.#rendering;
     const encoder = format === "oslo" ? "oslo" : undefined;
-    const found: { readonly change: Change; readonly spread: boolean }[] = [];
     /** @param of the object of the document that has the key */
-    const put = (of: object, section: string, key: string, raw: unknown, at: Path): void => {
+    const one = (of: object, section: string, key: string, raw: unknown, at: Path): SetKey => {
       const change = this.#once(of, `${format} ${key}`, scope, () => ({
         section,
         key,
@@ -1000,18 +1005,34 @@ class NodePlanner {
           raw === null
             ? null
             : Array.isArray(raw)
-              ? raw.map((one, index) => this.#setting(one, scope, owner, [...at, index], encoder))
+              ? raw.map((item, index) => this.#setting(item, scope, owner, [...at, index], encoder))
               : this.#setting(raw, scope, owner, at, encoder),
         from: positionOf(owner.loaded, at, "key"),
       }));
-      found.push({ change, spread: false });
+      return { change, spread: false };
     };
-    for (const [section, values] of Object.entries(item.set)) {
-      const at: Path = [...path, "set", section];
-      if (format === "env") {
-        put(item.set, "", section, values, at);
-        continue;
+    const spreadOf = (section: string, name: string, at: Path): readonly SetKey[] => {
+      const found = lookup(name, [scope], this.#rendering);
+      const from = positionOf(owner.loaded, at);
+      if (!found.ok) {
+        if (found.problem === null) problems.addFollowing();
+        else problems.add({ ...found.problem, at: from });
+        return [];
       }
+      const map = found.value;
+      if (map === null || typeof map !== "object" || Array.isArray(map) || map instanceof Text) {
+        problems.add({ code: "wrong-type", at: from, message: `${name} is not a map of settings` });
+        return [];
+      }
+      return Object.entries(map as { [key: string]: Value }).map(([key, given]) => {
+        const filled = given instanceof Text || typeof given === "string" ? given : String(given);
+        const value = encoder === undefined ? filled : encoded("osloValue", encoded(encoder, filled));
+        return { change: { section, key, value, from }, spread: true };
+      });
+    };
+    return Object.entries(item.set).flatMap(([section, values]) => {
+      const at: Path = [...path, "set", section];
+      if (format === "env") return [one(item.set, "", section, values, at)];
       if (values === null || typeof values !== "object" || Array.isArray(values)) {
         problems.add({
           code: "wrong-type",
@@ -1019,39 +1040,16 @@ class NodePlanner {
           message: `"${section}" must be a section with keys, as ${place} is ${format}`,
           hint: "set: { section: { key: value } }",
         });
-        continue;
+        return [];
       }
-      for (const [key, raw] of Object.entries(values)) {
-        if (key !== "$use") {
-          put(values, section, key, raw, [...at, key]);
-          continue;
-        }
-        const spread = lookup(String(raw), [scope], this.#rendering);
-        const where = positionOf(owner.loaded, [...at, key]);
-        if (!spread.ok) {
-          if (spread.problem === null) problems.addFollowing();
-          else problems.add({ ...spread.problem, at: where });
-        } else if (
-          spread.value === null ||
-          typeof spread.value !== "object" ||
-          Array.isArray(spread.value) ||
-          spread.value instanceof Text
-        )
-          problems.add({
-            code: "wrong-type",
-            at: where,
-            message: `${String(raw)} is not a map of settings`,
-          });
-        else {
-          for (const [one, given] of Object.entries(spread.value as { [key: string]: Value })) {
-            const filled = given instanceof Text || typeof given === "string" ? given : String(given);
-            const value = encoder === undefined ? filled : encoded("osloValue", encoded(encoder, filled));
-            found.push({ change: { section, key: one, value, from: where }, spread: true });
-          }
-        }
-      }
-    }
-    return found;
+      return this.#once(values, `section of ${format}`, scope, () =>
+        Object.entries(values).flatMap(([key, raw]) =>
+          key === "$use"
+            ? spreadOf(section, String(raw), [...at, key])
+            : [one(values, section, key, raw, [...at, key])],
+        ),
+      );
+    });
   }
 
   #setting(raw: unknown, scope: Scope, owner: Owner, at: Path, encoder: "oslo" | undefined): Filled {
@@ -1448,15 +1446,14 @@ class NodePlanner {
       if (others.length === 0 || (here && hasSteps && instance.first === this.#node)) continue;
       if (isMerged(merged, `wait ${instance.id}`)) continue;
       if (resource.ready !== undefined) {
-        const scope = this.#needs.resourceScope(instance);
-        lazy(scope, "gives", () => this.#needs.gives(instance));
         const { ready } = resource;
         const path: Path = ["resources", instance.resourceName, "ready"];
-        const probe = this.#once(instance, "ready", scope as Scope, () =>
-          this.#probe(ready, scope as Scope, ownerOf(provider), path),
-        );
-        const wait = this.#wait(instance.id, instance.first.name, probe, need.from);
-        waits.push(this.#numbered(this.#shared.same(instance, "wait", wait, isSameWait)));
+        const probe = this.#once(instance, "ready", {}, () => {
+          const scope = this.#needs.resourceScope(instance);
+          lazy(scope, "gives", () => this.#needs.gives(instance));
+          return this.#probe(ready, scope as Scope, ownerOf(provider), path);
+        });
+        waits.push(this.#wait(instance, instance.first, probe, need, owner));
         continue;
       }
       for (const member of others) {
@@ -1470,10 +1467,7 @@ class NodePlanner {
             also: [{ at: need.from, label: "the need" }],
           });
         }
-        for (const probe of probes) {
-          const wait = this.#wait(instance.id, member.name, probe, need.from);
-          waits.push(this.#numbered(this.#shared.same(probe, owner.title, wait, isSameWait)));
-        }
+        for (const probe of probes) waits.push(this.#wait(instance, member, probe, need, owner));
       }
     }
     return waits;
@@ -1498,17 +1492,23 @@ class NodePlanner {
     });
   }
 
-  #wait(what: string, on: string, probe: Probe, from: Position): ProbeAction {
-    return {
-      kind: "wait",
-      id: actionId("wait", `${what} on ${on}`),
-      name: `${what} on ${on}`,
-      probe,
-      within: this.#site.waitForNodes,
-      hint: `is ${on} powered on, and how far is it? seedsmith-node status there tells`,
-      for: on,
-      from,
-    };
+  /** The wait of an owner's need for an instance on another node. The same on every node that has the need. */
+  #wait({ id }: Instance, on: Node, probe: Probe, need: Need, owner: Owner): ProbeAction {
+    const { name: member } = on;
+    const wait = this.#once(probe, `wait for ${id} of ${owner.title} as ${need.alias}`, {}, () => {
+      const name = `${id} on ${member}`;
+      return {
+        kind: "wait" as const,
+        id: actionId("wait", name),
+        name,
+        probe,
+        within: this.#site.waitForNodes,
+        hint: `is ${member} powered on, and how far is it? seedsmith-node status there tells`,
+        for: member,
+        from: need.from,
+      };
+    });
+    return this.#numbered(wait);
   }
 
   /**

@@ -5,7 +5,7 @@
  * object, so that what is made of it later can be shared as well.
  */
 import { Text, type Value } from "../core/text.ts";
-import { lookup, type Scope } from "../resolve/template.ts";
+import { lookup, type Scope, Unavailable } from "../resolve/template.ts";
 import type { Script } from "./model.ts";
 
 /** Everything that making something took from its node or gave to it. */
@@ -90,8 +90,20 @@ export class Shared {
 function holdsIn({ looked }: Taken, scope: Scope): boolean {
   for (const [name, value] of looked) {
     const found = lookup(name, [scope], {});
-    if (!found.ok || !isSame(found.value, value)) return false;
+    if (!found.ok || !isKnownSame(found.value, value)) return false;
   }
+  return true;
+}
+
+/** Lists and maps of scopes that were found to be the same as others: many things of a node name them. */
+const same = new WeakMap<object, object>();
+
+function isKnownSame(a: Value, b: Value): boolean {
+  if (a === b) return true;
+  if (a === null || b === null || typeof a !== "object" || typeof b !== "object") return false;
+  if (same.get(a) === b) return true;
+  if (!isSame(a, b)) return false;
+  same.set(a, b);
   return true;
 }
 
@@ -104,6 +116,8 @@ function isSame(a: unknown, b: unknown): boolean {
   if (Array.isArray(a) && Array.isArray(b))
     return a.length === b.length && a.every((item, index) => isSame(item, b[index]));
   if (a instanceof Text && b instanceof Text) return isSame(a.parts, b.parts);
+  // Who names what is not there has a problem, and what was made with a problem is not kept: it was not named.
+  if (a instanceof Unavailable) return true;
   if (prototype !== Object.prototype) return false;
   const [as, bs] = [Object.getOwnPropertyDescriptors(a), Object.getOwnPropertyDescriptors(b)];
   const keys = Object.keys(as);

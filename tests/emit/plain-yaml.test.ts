@@ -25,10 +25,14 @@ const lines = fc.constantFrom(
   "\u2028x\ny\n",
   "a\r\nb\n",
   "\u0007\n",
+  "$6$salt$./hash",
+  "$",
+  "$x: y",
+  "$ #",
 );
 const leaf = fc.oneof(
   lines,
-  fc.string({ unit: fc.constantFrom(..."ab :#'\"-[]{},&*!|>%@\\0.~\n\t="), maxLength: 6 }),
+  fc.string({ unit: fc.constantFrom(..."ab :#'\"-[]{},&*!|>%@\\0.~$\n\t="), maxLength: 6 }),
   fc.string({ unit: fc.constantFrom(..."ab: #\n"), maxLength: 8 }).map((text) => `a${text}b\n`),
   fc.integer(),
   fc.boolean(),
@@ -61,6 +65,7 @@ suite("emit/plain-yaml", (test) => {
   test("takes what seeds are made of", () => {
     for (const one of [
       { hostname: "con01" },
+      { users: [{ name: "ops", passwd: "$6$rounds=5000$salt$./hash" }] },
       { users: [], apt: { proxy: "http://10.0.0.254:3142", preserve_sources_list: true } },
       { bootcmd: [["install", "-d", "-m", "0700", "/var/lib"]] },
       [{ path: "/a", permissions: "0600", owner: "root:root", content: "#!/bin/sh\n\nset -eu\n" }],
