@@ -38,13 +38,14 @@ export async function createServer(controller: Machine, { name, network }: Insta
   );
 }
 
-/** Waits until all are ACTIVE. @throws at once when one is in ERROR */
+/** Waits until all are ACTIVE. @param within seconds @throws at once when one is in ERROR */
 export async function untilActive(
   controller: Machine,
   instances: readonly Instance[],
   compute: Machine,
+  within = 600,
 ): Promise<void> {
-  await until("all ACTIVE", 600, async () => {
+  await until("all ACTIVE", within, async () => {
     const list = await openstack(controller, "openstack server list -f value -c Name -c Status");
     assert.not.match(list, "ERROR", `${list}\n${await story(compute)}`);
     const lines = list.split("\n");
@@ -52,11 +53,19 @@ export async function untilActive(
   });
 }
 
-/** Waits until an instance's console says that it is up. @returns its console, and a fact of it by name */
-export async function untilUp(controller: Machine, { name }: Instance): Promise<(name: string) => string> {
+/**
+ * Waits until an instance's console says that it is up.
+ * @param within seconds
+ * @returns a fact of its console by name
+ */
+export async function untilUp(
+  controller: Machine,
+  { name }: Instance,
+  within = 300,
+): Promise<(name: string) => string> {
   const read = (): Promise<string> => openstack(controller, `openstack console log show ${name}`);
   let log = "";
-  await until(`console of ${name}`, 300, async () => {
+  await until(`console of ${name}`, within, async () => {
     log = await read();
     return /TEST ready/.test(log) || log.split("\n").slice(-3).join("; ");
   });
