@@ -70,7 +70,7 @@ writeFileSync(join(dist, "cli.js"), `#!/usr/bin/env node\n${start}`);
 chmodSync(join(dist, "cli.js"), 0o755);
 
 // Compile the library with the code just built; any problem in it fails the build.
-const { compileLibrary } = await import(pathToFileURL(join(dist, "index.js")).href);
+const { compileLibrary, readyMadeSource } = await import(pathToFileURL(join(dist, "index.js")).href);
 const { library, report } = await compileLibrary(root);
 if (report !== "") {
   console.error(report);
@@ -83,6 +83,16 @@ for (const entry of readdirSync(join(root, "templates"), { recursive: true, with
   files[relative(root, path).split("\\").join("/")] = readFileSync(path, "utf8");
 }
 writeFileSync(join(dist, "library.json"), JSON.stringify({ ...library, files }));
+// Whether a document fits its schema, as code: compiling the schemas takes longer than a small site's check.
+await build({
+  stdin: { contents: readyMadeSource(), resolveDir: root },
+  outfile: join(dist, "schemas.js"),
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  minify: true,
+  logLevel: "warning",
+});
 
 // Run the program once, so that the cache holds what a render needs. V8 takes a cache only under the settings that it
 // was made with, and the program is read before a render changes any: here it changes none.

@@ -15,6 +15,7 @@ export { openVault, render, renderInMemory } from "./commands/render.ts";
 export { type Problem, Problems, problemCodes } from "./core/problem.ts";
 export { formatProblems } from "./core/report.ts";
 export type { NodePlan } from "./plan/model.ts";
+export { readyMadeSource } from "./validate/ready-made.ts";
 
 /**
  * Compiles the built-in library for the package's build: read, checked, with positions.

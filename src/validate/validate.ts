@@ -1,8 +1,13 @@
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import type { Problem, Problems } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
 import { type Loaded, type Path, positionOf } from "../load/marks.ts";
 import { type Kind, kinds, type Schema, withParts } from "./schema.ts";
+
+/** What the describing of a mistake reads, beside what the library knows. */
+export const vocabulary: string[] = ["since", "secret"];
 
 const compiled = new Map<Schema, ValidateFunction>();
 let compiler: Ajv | undefined;
@@ -22,8 +27,7 @@ function validator(schema: Schema): ValidateFunction {
         meta: false,
         inlineRefs: false,
       });
-      // What the describing of a mistake reads.
-      compiler.addVocabulary(["since", "secret"]);
+      compiler.addVocabulary(vocabulary);
     }
     found = compiler.compile(withDefinitions(schema));
     compiled.set(schema, found);
@@ -37,7 +41,7 @@ function validator(schema: Schema): ValidateFunction {
  * took longer than all else that a small site's check does. Errors are the same: what they name as the schema is the
  * part, wherever it stands. Names of properties are left as they are, as errors in them know the name only there.
  */
-function withDefinitions(schema: Schema): Schema {
+export function withDefinitions(schema: Schema): Schema {
   const places = new Map<Schema, number>();
   const count = (part: Schema): Schema => {
     const before = places.get(part) ?? 0;
@@ -68,7 +72,21 @@ function withDefinitions(schema: Schema): Schema {
  * wrong can be found in the same run; every mistake is added to `problems` with its place.
  */
 export function validate(kind: Kind, doc: Loaded, problems: Problems): boolean {
-  return validateBy(kinds[kind], doc, problems);
+  // Most documents are right. What is wrong with another one, the schema tells: it is compiled only then.
+  return readyMade()?.[kind](doc.value) === true || validateBy(kinds[kind], doc, problems);
+}
+
+type ReadyMade = { readonly [kind in Kind]: (value: unknown) => boolean };
+let ready: ReadyMade | null | undefined;
+
+/** Tells whether a value is a document of a kind: as the package's build made it; null when running from the sources. */
+function readyMade(): ReadyMade | null {
+  if (ready === undefined) {
+    const path = new URL("schemas.js", import.meta.url);
+    const built = import.meta.url.endsWith(".js") && existsSync(path);
+    ready = built ? (createRequire(import.meta.url)("./schemas.js") as ReadyMade) : null;
+  }
+  return ready;
 }
 
 /**
