@@ -1,6 +1,7 @@
 /** From a command line's choices to a planned site: the stages load, validate, resolve and plan, in this order. */
 import { createHash, type Hash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { type Problem, Problems } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
@@ -89,7 +90,12 @@ export async function loadReaders(): Promise<{
     import("../load/yaml.ts"),
     import("../validate/validate.ts"),
   ]);
-  return { loadYaml, validate };
+  const fits = readyMade();
+  return {
+    loadYaml,
+    // Most documents are right. What is wrong with another one, the schema tells: it is compiled only then.
+    validate: (kind, doc, problems) => fits?.[kind](doc.value) === true || validate(kind, doc, problems),
+  };
 }
 
 /** Readers that take every document for right. */
@@ -320,6 +326,14 @@ function builtinLibrary(packageRoot: string): CompiledLibrary | null {
     fromDist && existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as CompiledLibrary) : null;
   compiledLibrary = { root: packageRoot, library };
   return library;
+}
+
+type ReadyMade = { readonly [kind in Kind]: (value: unknown) => boolean };
+
+/** Tells whether a value is a document of a kind, as the package's build made it; null when running from sources. */
+function readyMade(): ReadyMade | null {
+  const built = import.meta.url.endsWith(".js") && existsSync(new URL("schemas.js", import.meta.url));
+  return built ? (createRequire(import.meta.url)("./schemas.js") as ReadyMade) : null;
 }
 
 function readGuest(packageRoot: string, builtin: CompiledLibrary | null): Guest {

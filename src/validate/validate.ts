@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import type { Problem, Problems } from "../core/problem.ts";
 import { suggest } from "../core/suggest.ts";
@@ -72,21 +70,7 @@ export function withDefinitions(schema: Schema): Schema {
  * wrong can be found in the same run; every mistake is added to `problems` with its place.
  */
 export function validate(kind: Kind, doc: Loaded, problems: Problems): boolean {
-  // Most documents are right. What is wrong with another one, the schema tells: it is compiled only then.
-  return readyMade()?.[kind](doc.value) === true || validateBy(kinds[kind], doc, problems);
-}
-
-type ReadyMade = { readonly [kind in Kind]: (value: unknown) => boolean };
-let ready: ReadyMade | null | undefined;
-
-/** Tells whether a value is a document of a kind: as the package's build made it; null when running from the sources. */
-function readyMade(): ReadyMade | null {
-  if (ready === undefined) {
-    const path = new URL("schemas.js", import.meta.url);
-    const built = import.meta.url.endsWith(".js") && existsSync(path);
-    ready = built ? (createRequire(import.meta.url)("./schemas.js") as ReadyMade) : null;
-  }
-  return ready;
+  return validateBy(kinds[kind], doc, problems);
 }
 
 /**
