@@ -175,9 +175,7 @@ function spellingsIn(thing: unknown, reveal: Reveal, into = new Set<string>()): 
   if (thing instanceof Text) spellings(thing, reveal, into);
   else if (Array.isArray(thing)) for (const item of thing) spellingsIn(item, reveal, into);
   else if (thing !== null && typeof thing === "object")
-    // Positions hold no secrets, and there is one for each thing.
-    for (const key in thing)
-      if (key !== "from") spellingsIn((thing as Record<string, unknown>)[key], reveal, into);
+    for (const key in thing) spellingsIn((thing as Record<string, unknown>)[key], reveal, into);
   return into;
 }
 
