@@ -40,8 +40,10 @@ export interface BaseRootOptions {
   readonly cache: string;
   /** Code name of the Debian release. */
   readonly release?: string;
-  /** Packages beyond those of a cloud image. */
+  /** Packages that are installed on top of a cloud image, without recommends; they may replace some of its own. */
   readonly packages?: readonly string[];
+  /** Units of these packages that no boot starts by itself. */
+  readonly disable?: readonly string[];
   /** Told what is going on while it builds, a line at a time. */
   readonly progress?: (line: string) => void;
 }
@@ -62,6 +64,8 @@ interface Recipe {
   readonly release: string;
   readonly architecture: string;
   readonly packages: readonly string[];
+  /** Installed once these are, with the units that are then disabled; left out when there are none. */
+  readonly added?: { readonly packages: readonly string[]; readonly disable: readonly string[] };
   readonly sources: string;
   /** Written into the finished root. */
   readonly files: Readonly<Record<string, string>>;
@@ -72,14 +76,17 @@ interface Recipe {
 /** Releases in which systemd itself brings what is a package of its own in later ones. */
 const withResolved: readonly string[] = ["jammy"];
 
-function recipe(apt: AptConfiguration, release: string, extra: readonly string[]): Recipe {
+function recipe(
+  apt: AptConfiguration,
+  release: string,
+  { packages = [], disable = [] }: BaseRootOptions,
+): Recipe {
   return {
     format: 2,
     release,
     architecture: arch(),
-    packages: [...new Set([...cloudPackages, ...extra])].filter(
-      (name) => name !== "systemd-resolved" || !withResolved.includes(release),
-    ),
+    packages: cloudPackages.filter((name) => name !== "systemd-resolved" || !withResolved.includes(release)),
+    ...(packages.length === 0 ? {} : { added: { packages, disable } }),
     sources: toDeb822(apt.sources),
     files: {
       ...cloudFiles(apt, release),
@@ -106,7 +113,7 @@ export async function sweepBuilds(cache: string): Promise<void> {
 export async function baseRoot(options: BaseRootOptions): Promise<BaseRoot> {
   const release = options.release ?? "bookworm";
   const apt = await machineApt(release);
-  const made = recipe(apt, release, options.packages ?? []);
+  const made = recipe(apt, release, options);
   const key = createHash("sha256")
     .update(JSON.stringify([made, apt.settings]))
     .digest("hex")
@@ -152,6 +159,13 @@ async function bootstrap(
     `--include=${made.packages.join(",")}`,
     `--customize-hook=${enable}`,
   ];
+  if (made.added !== undefined) {
+    const { packages, disable } = made.added;
+    // Not among those that are included: apt is then asked for all at once, and refuses what replaces one of the image.
+    const install = `apt-get --yes --no-install-recommends -oDPkg::Chroot-Directory="$1" install ${packages.join(" ")}`;
+    argv.push(`--customize-hook=APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" ${install}`);
+    if (disable.length > 0) argv.push(`--customize-hook=chroot "$1" systemctl disable ${disable.join(" ")}`);
+  }
   for (const line of apt.settings) argv.push(`--aptopt=${line.replace(/;$/, "")}`);
   try {
     // No process and no mount of a build outlives this one.

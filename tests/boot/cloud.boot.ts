@@ -2,9 +2,9 @@
 import * as assert from "uvu/assert";
 import type { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
-import { cloudLab, longest, openstack } from "../cloud/machines.ts";
+import { cloudLab, openstack, readyTogether } from "../cloud/machines.ts";
 import { suite } from "../support/suite.ts";
-import { story, Workspace } from "./rendered.ts";
+import { Workspace } from "./rendered.ts";
 
 suite("a cloud", (test) => {
   let lab: Lab;
@@ -20,14 +20,7 @@ suite("a cloud", (test) => {
   });
 
   test("controller and compute node, powered on together, come up READY", async () => {
-    await Promise.all([con01.start(), com01.start()]);
-    const verdicts = [con01, com01].map(async (machine) => {
-      const verdict = await machine.waitVerdict({ timeout: 2400 });
-      assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
-      console.log(`  ${machine.name} READY after ${Math.round(verdict.seconds)} s`);
-    });
-    await Promise.all(verdicts);
-    for (const line of [...longest(con01), ...longest(com01)]) console.log(`  ${line}`);
+    await readyTogether([con01, com01]);
   });
 
   test("services are up and agents alive, as the client tells a person", async () => {

@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { baseRoot } from "../../src/lab/base-root.ts";
+import { type BaseRoot, baseRoot } from "../../src/lab/base-root.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
 import { readSeed, type Seed } from "../../src/lab/seed.ts";
@@ -97,21 +97,25 @@ export async function makeLab(): Promise<Lab> {
   return lab;
 }
 
-/**
- * Adds a node of the workspace's site as a machine, switched off.
- * @param binds devices of this host that it has
- * @param change what is done to its seed before
- */
+export interface NodeOptions {
+  /** Devices of this host that it has; none unless told. */
+  readonly binds?: readonly string[];
+  /** What is done to its seed before. */
+  readonly change?: (seed: Seed) => Seed;
+  /** What it is made of; the lab's base root unless told. */
+  readonly base?: BaseRoot;
+}
+
+/** Adds a node of the workspace's site as a machine, switched off. */
 export async function addNode(
   lab: Lab,
   workspace: Workspace,
   node: string,
-  binds: readonly string[] = [],
-  change: (seed: Seed) => Seed = (seed) => seed,
+  { binds = [], change = (seed) => seed, base }: NodeOptions = {},
 ): Promise<Machine> {
   const octet = octets[node];
   if (octet === undefined) throw new Error(`no MAC address for ${node}`);
-  return await lab.addMachine({
+  const machine = {
     name: node,
     seed: change(workspace.seed(node)),
     ports: [
@@ -120,7 +124,8 @@ export async function addNode(
     ],
     capabilities: ["all"],
     binds,
-  });
+  };
+  return await lab.addMachine(machine, base);
 }
 
 /** What a failed verdict must say in a test's message. */

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
-import { cache, story, Workspace } from "../boot/rendered.ts";
+import { cache, Workspace } from "../boot/rendered.ts";
 import { suite } from "../support/suite.ts";
 import { testImage } from "./image.ts";
-import { cloudLab, longest, openstack, until } from "./machines.ts";
+import { cloudLab, openstack, readyTogether, until } from "./machines.ts";
 import {
   answers,
   createServer,
@@ -39,15 +39,7 @@ suite("instances", (test) => {
   });
 
   test("both nodes, powered on at the same moment, come up READY", async () => {
-    powered = Date.now();
-    await Promise.all([con01.start(), com01.start()]);
-    const verdicts = [con01, com01].map(async (machine) => {
-      const verdict = await machine.waitVerdict({ timeout: 3000 });
-      assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
-      console.log(`  ${machine.name} READY ${since()} s after power-on`);
-    });
-    await Promise.all(verdicts);
-    for (const line of [...longest(con01), ...longest(com01)]) console.log(`  ${line}`);
+    powered = await readyTogether([con01, com01]);
   });
 
   test("a person uploads an image and starts two instances: both become ACTIVE", async () => {

@@ -1,24 +1,54 @@
 /** What the tests of whole clouds share. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import * as assert from "uvu/assert";
 import { parse } from "yaml";
+import { type BaseRoot, baseRoot } from "../../src/lab/base-root.ts";
 import type { RunnerEvent } from "../../src/lab/events.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
-import { addNode, makeLab, story, type Workspace } from "../boot/rendered.ts";
+import { addNode, cache, makeLab, story, type Workspace } from "../boot/rendered.ts";
 
 /** Instances have network cards of their own. */
 export const binds: readonly string[] = ["/dev/net/tun"];
 
-/** A lab with the site's controller and compute node, switched off. */
+/**
+ * A base root that has a node's packages in, and none of its services enabled: an image as people make it to save time.
+ * (Left enabled, they start unconfigured, and those of nova keep the boot from its end, and cloud-init from its.)
+ */
+async function withPackages(workspace: Workspace, node: string): Promise<BaseRoot> {
+  const { packages, blocks } = JSON.parse(readFileSync(workspace.path(node, "plan.json"), "utf8")) as {
+    packages: readonly { readonly name: string }[];
+    blocks: readonly { readonly actions: readonly { readonly kind: string; readonly unit?: string }[] }[];
+  };
+  const units = blocks.flatMap(({ actions }) => actions).filter(({ kind }) => kind === "unit");
+  return await baseRoot({
+    cache,
+    release: "bookworm",
+    packages: packages.map(({ name }) => name),
+    disable: units.map(({ unit }) => unit as string),
+    progress: (line) => console.log(`  image of ${node}: ${line}`),
+  });
+}
+
+/**
+ * A lab with the site's controller and compute node, switched off.
+ * @param image `bare` as the distribution's cloud images are, or `installed`: with each node's packages in
+ */
 export async function cloudLab(
   workspace: Workspace,
+  image: "bare" | "installed" = "bare",
 ): Promise<{ readonly lab: Lab; readonly con01: Machine; readonly com01: Machine }> {
   workspace.render();
   const lab = await makeLab();
+  const add = async (node: string): Promise<Machine> =>
+    await addNode(lab, workspace, node, {
+      binds,
+      ...(image === "bare" ? {} : { base: await withPackages(workspace, node) }),
+    });
   try {
-    const con01 = await addNode(lab, workspace, "con01", binds);
-    return { lab, con01, com01: await addNode(lab, workspace, "com01", binds) };
+    const con01 = await add("con01");
+    return { lab, con01, com01: await add("com01") };
   } catch (error) {
     await lab.destroy();
     throw error;
@@ -60,6 +90,25 @@ export function longest(machine: Machine, count = 5): readonly string[] {
     .sort((a, b) => b.seconds - a.seconds)
     .slice(0, count)
     .map(({ seconds, step, name }) => `${machine.name} ${seconds} s ${step}: ${name}`);
+}
+
+/**
+ * Switches machines on at the same moment and waits until each is READY; prints when each was, and its longest steps.
+ * @param count how many steps
+ * @returns when they were switched on, in milliseconds since 1970
+ * @throws with the machine's last events when one has failed
+ */
+export async function readyTogether(machines: readonly Machine[], count = 5): Promise<number> {
+  const powered = Date.now();
+  await Promise.all(machines.map((machine) => machine.start()));
+  const verdicts = machines.map(async (machine) => {
+    const verdict = await machine.waitVerdict({ timeout: 3600 });
+    assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
+    console.log(`  ${machine.name} READY ${Math.round((Date.now() - powered) / 1000)} s after power-on`);
+  });
+  await Promise.all(verdicts);
+  for (const machine of machines) for (const line of longest(machine, count)) console.log(`  ${line}`);
+  return powered;
 }
 
 /** Asks again until it holds. @returns seconds it took @throws with the last answer when it never does */

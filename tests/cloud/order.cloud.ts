@@ -29,7 +29,7 @@ suite("order", (test) => {
     ({ lab, con01, com01 } = await cloudLab(workspace));
     // A cloud of its own: both have one address.
     alone = await makeLab();
-    blind = await addNode(alone, workspace, "com01", binds, withoutWaits);
+    blind = await addNode(alone, workspace, "com01", { binds, change: withoutWaits });
   });
   test.after(async () => {
     await lab?.collect(join(cache, "logs", "order"));

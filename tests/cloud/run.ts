@@ -1,7 +1,7 @@
 /**
  * `npm run test:cloud [-- PATTERN]`: boots a controller and a compute node from rendered seeds, and starts instances on
  * them as a user would. Takes about ten minutes, 8 GiB of memory and 10 GB of disk. The other files (`order`, `faults`,
- * `sites`) run when the pattern names them; `-- .` runs all, one after the other. Needs root and the packages of
+ * `sites`, `installed`) run when the pattern names them; `-- .` runs all, one after the other. Needs root and the packages of
  * scripts/boot-packages; says so and exits with 3 where they are missing.
  */
 import { hostObstacles, installed } from "../../src/lab/host.ts";

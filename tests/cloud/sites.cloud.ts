@@ -7,9 +7,9 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
-import { cache, makeLab, story, Workspace } from "../boot/rendered.ts";
+import { cache, makeLab, Workspace } from "../boot/rendered.ts";
 import { suite } from "../support/suite.ts";
-import { addSiteNode, longest, until } from "./machines.ts";
+import { addSiteNode, readyTogether, until } from "./machines.ts";
 import { answers, createServer, instance, untilActive, untilUp, uploadImage } from "./person.ts";
 
 for (const [site, nodes] of Object.entries({
@@ -39,15 +39,7 @@ for (const [site, nodes] of Object.entries({
     });
 
     test("all nodes, powered on at the same moment, come up READY", async () => {
-      const begin = Date.now();
-      await Promise.all(machines.map((machine) => machine.start()));
-      const verdicts = machines.map(async (machine) => {
-        const verdict = await machine.waitVerdict({ timeout: 3600 });
-        assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
-        console.log(`  ${machine.name} READY ${Math.round((Date.now() - begin) / 1000)} s after power-on`);
-      });
-      await Promise.all(verdicts);
-      for (const machine of machines) for (const line of longest(machine, 3)) console.log(`  ${line}`);
+      await readyTogether(machines, 3);
     });
 
     test("every check of every node is green, asked again", async () => {
