@@ -25,6 +25,13 @@ import { processStart, requireHost } from "./host.ts";
 import { tethered } from "./tether.ts";
 import { removeTree } from "./tree.ts";
 
+/** What is installed on top of a cloud image, without recommends; it may replace packages of the image. */
+export interface Added {
+  readonly packages: readonly string[];
+  /** Units of these packages that no boot starts by itself. */
+  readonly disable: readonly string[];
+}
+
 /** A base root in the cache. */
 export interface BaseRoot {
   /** The folder that holds the root file system. Nothing may write below it. */
@@ -40,10 +47,8 @@ export interface BaseRootOptions {
   readonly cache: string;
   /** Code name of the Debian release. */
   readonly release?: string;
-  /** Packages that are installed on top of a cloud image, without recommends; they may replace some of its own. */
-  readonly packages?: readonly string[];
-  /** Units of these packages that no boot starts by itself. */
-  readonly disable?: readonly string[];
+  /** What it has beyond a cloud image; nothing unless told. */
+  readonly added?: Added;
   /** Told what is going on while it builds, a line at a time. */
   readonly progress?: (line: string) => void;
 }
@@ -64,8 +69,7 @@ interface Recipe {
   readonly release: string;
   readonly architecture: string;
   readonly packages: readonly string[];
-  /** Installed once these are, with the units that are then disabled; left out when there are none. */
-  readonly added?: { readonly packages: readonly string[]; readonly disable: readonly string[] };
+  readonly added?: Added;
   readonly sources: string;
   /** Written into the finished root. */
   readonly files: Readonly<Record<string, string>>;
@@ -76,17 +80,13 @@ interface Recipe {
 /** Releases in which systemd itself brings what is a package of its own in later ones. */
 const withResolved: readonly string[] = ["jammy"];
 
-function recipe(
-  apt: AptConfiguration,
-  release: string,
-  { packages = [], disable = [] }: BaseRootOptions,
-): Recipe {
+function recipe(apt: AptConfiguration, release: string, added: Added | undefined): Recipe {
   return {
     format: 2,
     release,
     architecture: arch(),
     packages: cloudPackages.filter((name) => name !== "systemd-resolved" || !withResolved.includes(release)),
-    ...(packages.length === 0 ? {} : { added: { packages, disable } }),
+    ...(added === undefined ? {} : { added }),
     sources: toDeb822(apt.sources),
     files: {
       ...cloudFiles(apt, release),
@@ -113,7 +113,7 @@ export async function sweepBuilds(cache: string): Promise<void> {
 export async function baseRoot(options: BaseRootOptions): Promise<BaseRoot> {
   const release = options.release ?? "bookworm";
   const apt = await machineApt(release);
-  const made = recipe(apt, release, options);
+  const made = recipe(apt, release, options.added);
   const key = createHash("sha256")
     .update(JSON.stringify([made, apt.settings]))
     .digest("hex")
@@ -164,7 +164,7 @@ async function bootstrap(
     // Not among those that are included: apt is then asked for all at once, and refuses what replaces one of the image.
     const install = `apt-get --yes --no-install-recommends -oDPkg::Chroot-Directory="$1" install ${packages.join(" ")}`;
     argv.push(`--customize-hook=APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" ${install}`);
-    if (disable.length > 0) argv.push(`--customize-hook=chroot "$1" systemctl disable ${disable.join(" ")}`);
+    argv.push(`--customize-hook=chroot "$1" systemctl disable ${disable.join(" ")}`);
   }
   for (const line of apt.settings) argv.push(`--aptopt=${line.replace(/;$/, "")}`);
   try {

@@ -20,7 +20,7 @@ suite("a cloud", (test) => {
   });
 
   test("controller and compute node, powered on together, come up READY", async () => {
-    await readyTogether([con01, com01]);
+    await readyTogether([con01, com01], 2400);
   });
 
   test("services are up and agents alive, as the client tells a person", async () => {

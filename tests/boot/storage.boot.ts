@@ -180,11 +180,11 @@ echo 'type=linux, size=100M' | sfdisk --quiet ${used}; udevadm settle`,
         'openstack volume service list -f value -c Binary -c State -c "Updated At"',
         60,
       );
-      const up = list.split("\n").filter((line) => {
-        const [, state, updated = ""] = line.split(" ");
-        return state === "up" && updated > cut;
+      const fresh = list.split("\n").flatMap((line) => {
+        const [binary, state, updated = ""] = line.split(" ");
+        return updated > cut ? [`${binary} ${state}`] : [];
       });
-      return up.length === 2 || list;
+      return fresh.sort().join(", ") === "cinder-scheduler up, cinder-volume up" || list;
     });
     say(`both services are up ${took} s after power-on`);
     const read = await iscsi('cmp --bytes=8388608 /root/pattern "$disk" && echo same');

@@ -30,7 +30,7 @@ suite("images with the packages in", (test) => {
   });
 
   test("both nodes, powered on at the same moment, come up READY, and install nothing", async () => {
-    powered = await readyTogether([con01, com01]);
+    powered = await readyTogether([con01, com01], 3000);
     for (const machine of [con01, com01]) {
       const install = machine.events().filter(({ step }) => step === "apt-install");
       assert.is(install.at(-1)?.event, "step-skip", JSON.stringify(install));

@@ -39,7 +39,7 @@ suite("instances", (test) => {
   });
 
   test("both nodes, powered on at the same moment, come up READY", async () => {
-    powered = await readyTogether([con01, com01]);
+    powered = await readyTogether([con01, com01], 3000);
   });
 
   test("a person uploads an image and starts two instances: both become ACTIVE", async () => {

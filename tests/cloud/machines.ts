@@ -25,8 +25,7 @@ async function withPackages(workspace: Workspace, node: string): Promise<BaseRoo
   return await baseRoot({
     cache,
     release: "bookworm",
-    packages: packages.map(({ name }) => name),
-    disable: units.map(({ unit }) => unit as string),
+    added: { packages: packages.map(({ name }) => name), disable: units.map(({ unit }) => unit as string) },
     progress: (line) => console.log(`  image of ${node}: ${line}`),
   });
 }
@@ -94,15 +93,20 @@ export function longest(machine: Machine, count = 5): readonly string[] {
 
 /**
  * Switches machines on at the same moment and waits until each is READY; prints when each was, and its longest steps.
+ * @param timeout seconds that each has
  * @param count how many steps
  * @returns when they were switched on, in milliseconds since 1970
  * @throws with the machine's last events when one has failed
  */
-export async function readyTogether(machines: readonly Machine[], count = 5): Promise<number> {
+export async function readyTogether(
+  machines: readonly Machine[],
+  timeout: number,
+  count = 5,
+): Promise<number> {
   const powered = Date.now();
   await Promise.all(machines.map((machine) => machine.start()));
   const verdicts = machines.map(async (machine) => {
-    const verdict = await machine.waitVerdict({ timeout: 3600 });
+    const verdict = await machine.waitVerdict({ timeout });
     assert.is(verdict.outcome, "ready", `${verdict.reason}\n${await story(machine)}`);
     console.log(`  ${machine.name} READY ${Math.round((Date.now() - powered) / 1000)} s after power-on`);
   });

@@ -39,7 +39,7 @@ for (const [site, nodes] of Object.entries({
     });
 
     test("all nodes, powered on at the same moment, come up READY", async () => {
-      await readyTogether(machines, 3);
+      await readyTogether(machines, 3600, 3);
     });
 
     test("every check of every node is green, asked again", async () => {
